@@ -1,0 +1,86 @@
+package hedgerow
+
+import (
+	"encoding/hex"
+	"time"
+)
+
+// Ref is the identity of an object inside a fabric.
+type Ref struct{ Group, Kind, Namespace, Name string }
+
+// String is "Kind namespace/name", or "Kind name" without a namespace.
+func (r Ref) String() string {
+	if r.Namespace == "" {
+		return r.Kind + " " + r.Name
+	}
+	return r.Kind + " " + r.Namespace + "/" + r.Name
+}
+
+// Digest is the SHA-256 of an object's canonical content.
+type Digest [32]byte
+
+// String is the digest in hexadecimal.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// An Object is one resource as its source gave it. Content is canonical JSON:
+// keys sorted, no white space, numbers and strings as the source wrote them,
+// without server-set metadata and without what the kind's rule excludes.
+type Object struct {
+	Ref
+	UID             string
+	ResourceVersion string
+	Generation      int64
+	CreatedAt       time.Time // the cluster's creationTimestamp
+	Digest          Digest
+	// Content is nil when the record already holds this digest for this
+	// object: it was proven unchanged and not carried along.
+	Content []byte
+	Vitals  []byte // canonical JSON of the kind's vitals, nil when it has none
+}
+
+// A Mark is what the record knows of an object without its content.
+type Mark struct {
+	Ref
+	UID             string
+	ResourceVersion string // the last one seen, even when the content was the same
+	Digest          Digest
+}
+
+// Snapshot is every object of one source at one revision.
+type Snapshot struct {
+	Kinds []KindSnapshot
+}
+
+// KindSnapshot is what a pass learned about one kind. Objects are to be
+// believed complete only when Verdict is Complete.
+type KindSnapshot struct {
+	Kind     Kind
+	Verdict  Verdict
+	Err      error  // why the verdict is not Complete
+	Revision string // resourceVersion of the list
+	Objects  []Object
+	// Unreadable objects are present in the source but could not be
+	// understood; each has a sentence. They are never taken for deleted.
+	Unreadable []Unreadable
+	Requests   int
+	Bytes      int64 // received, after decompression
+	Duration   time.Duration
+}
+
+// Unreadable is an object that is there but could not be read.
+type Unreadable struct {
+	Ref
+	Err error
+}
+
+// Verdict is the outcome of reading one kind: four different things, of which
+// only Complete allows a deletion to be inferred.
+type Verdict string
+
+// The verdicts.
+const (
+	Complete  Verdict = "complete"  // the whole list was read
+	Absent    Verdict = "absent"    // the cluster does not serve this kind
+	Forbidden Verdict = "forbidden" // 403
+	Failed    Verdict = "failed"    // anything else; the error says what
+)

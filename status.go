@@ -1,0 +1,287 @@
+package hedgerow
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Badge is the one word for the state of a fabric.
+type Badge string
+
+// The badges, in the order in which StatusOf prefers them.
+const (
+	NotConfigured Badge = "Not configured"
+	Disabled      Badge = "Disabled"
+	Syncing       Badge = "Syncing"
+	NeverSynced   Badge = "Never synced"
+	ErrorBadge    Badge = "Error"
+	Stale         Badge = "Stale"
+	OutOfSync     Badge = "Out of sync"
+	InSync        Badge = "In sync"
+)
+
+// Facts are what the record proves about a fabric; nothing in them is derived.
+type Facts struct {
+	Configured bool // a cluster is set
+	Repository bool // a repository is set
+	Suspended  bool
+	Insecure   bool          // the cluster's certificate is not verified
+	Interval   time.Duration // Manual: no schedule
+	Running    *Run          // the run under way, nil when there is none
+	Last       *Run          // the newest run that ended, with its evidence
+	// LastComplete is when the newest complete run ended, zero when none did.
+	LastComplete time.Time
+	Objects      int // objects present in the record
+	OpenChanges  int // differences between Git and cluster
+	Agents       AgentFacts
+}
+
+// AgentFacts count the switch agents in the record, as last seen.
+type AgentFacts struct {
+	Total   int
+	Pending int // last applied generation is not the wanted one
+	// Silent agents had, when last read, not been heard of for longer than
+	// SilentAfter.
+	Silent int
+}
+
+// SilentAfter is the age of a heartbeat above which an agent counts as
+// silent. Agents beat every 15 s; the vendor's documents call less than 60 s
+// normal, and 180 s critical.
+const SilentAfter = 180 * time.Second
+
+// clockTolerance is how far ahead of us a proof may lie before we stop
+// believing in either clock.
+const clockTolerance = time.Minute
+
+// Status is what StatusOf derives from facts.
+type Status struct {
+	Badge      Badge       `json:"badge"`
+	Sentence   string      `json:"sentence"`
+	Facets     Facets      `json:"facets"`
+	Conditions []Condition `json:"conditions"`
+}
+
+// Facets keep apart what one badge would blur.
+type Facets struct {
+	Connection  Facet `json:"connection"`
+	Observation Facet `json:"observation"`
+	Drift       Facet `json:"drift"`
+	Health      Facet `json:"health"`
+	Schedule    Facet `json:"schedule"`
+}
+
+// Facet is one aspect of a fabric's state: a word of a small set, and a
+// sentence.
+type Facet struct {
+	State    string `json:"state"`
+	Sentence string `json:"sentence"`
+}
+
+// Condition is one of Ready, Reconciling and Stalled, as Flux and Kubernetes
+// use the words.
+type Condition struct {
+	Type    string    `json:"type"`
+	Status  bool      `json:"status"`
+	Reason  string    `json:"reason"`
+	Message string    `json:"message"`
+	Since   time.Time `json:"since,omitzero"`
+}
+
+// StatusOf is the only place that turns facts into a badge and a sentence.
+//
+// In sync means: the newest run was complete, it ended within the interval
+// (ever, for a fabric without schedule), and no change is open. A failed,
+// partial or interrupted newest run is an Error, also when it was the first.
+func StatusOf(f Facts, now time.Time) Status {
+	s := Status{Facets: Facets{
+		Connection:  connection(f),
+		Observation: observation(f, now),
+		Drift:       drift(f),
+		Health:      health(f),
+		Schedule:    schedule(f, now),
+	}}
+	switch {
+	case !f.Configured:
+		s.Badge, s.Sentence = NotConfigured, "No cluster is configured."
+	case f.Suspended:
+		s.Badge, s.Sentence = Disabled, "Suspended: nothing is observed until it is resumed."
+	case f.Running != nil:
+		s.Badge = Syncing
+		s.Sentence = fmt.Sprintf("Run %d has been reading the cluster for %s.", f.Running.ID, Age(now.Sub(f.Running.StartedAt)))
+	case f.Last == nil:
+		s.Badge, s.Sentence = NeverSynced, "Nothing is known yet: no run has read the cluster."
+	case f.Last.Outcome != RunComplete:
+		s.Badge, s.Sentence = ErrorBadge, failure(*f.Last)
+	case stale(f, now):
+		s.Badge, s.Sentence = Stale, s.Facets.Observation.Sentence
+	case f.Repository && f.OpenChanges > 0:
+		s.Badge, s.Sentence = OutOfSync, s.Facets.Drift.Sentence
+	default:
+		s.Badge = InSync
+		s.Sentence = fmt.Sprintf("%s read from the cluster %s ago.", Count(f.Objects, "object"), Age(now.Sub(f.LastComplete)))
+		if f.Repository {
+			s.Sentence += " Git and cluster agree."
+		}
+	}
+	s.Conditions = conditions(f, s)
+	return s
+}
+
+func stale(f Facts, now time.Time) bool {
+	age := now.Sub(f.LastComplete)
+	return age < -clockTolerance || f.Interval > 0 && age > f.Interval
+}
+
+func failure(r Run) string {
+	m := strings.TrimSuffix(r.Message, ".")
+	switch r.Outcome {
+	case RunPartial:
+		return fmt.Sprintf("Run %d could read only a part: %s.", r.ID, m)
+	case Interrupted:
+		return fmt.Sprintf("Run %d was interrupted: %s.", r.ID, m)
+	default:
+		return fmt.Sprintf("Run %d failed: %s.", r.ID, m)
+	}
+}
+
+func connection(f Facts) Facet {
+	switch {
+	case !f.Configured:
+		return Facet{"none", "No cluster is configured."}
+	case f.Last == nil:
+		return Facet{"untried", "The cluster has not been contacted yet."}
+	case f.Last.Outcome == RunComplete:
+		return withTrust(f, Facet{"ok", "The cluster answered every request of the last run."})
+	case f.Last.Outcome == RunPartial || f.Last.Code == CodeGuard:
+		return withTrust(f, Facet{"degraded", failure(*f.Last)})
+	case f.Last.Outcome == Interrupted:
+		return Facet{"unknown", failure(*f.Last)}
+	default:
+		return withTrust(f, Facet{"failed", failure(*f.Last)})
+	}
+}
+
+func withTrust(f Facts, c Facet) Facet {
+	if f.Insecure {
+		c.Sentence += " Its certificate is NOT verified."
+	}
+	return c
+}
+
+func observation(f Facts, now time.Time) Facet {
+	if f.LastComplete.IsZero() {
+		return Facet{"none", "No complete reading exists."}
+	}
+	age := now.Sub(f.LastComplete)
+	switch {
+	case age < -clockTolerance:
+		return Facet{"stale", fmt.Sprintf("The last complete reading is dated %s in the future: a clock jumped, so its age is unknown.", Age(-age))}
+	case f.Interval > 0 && age > f.Interval:
+		return Facet{"stale", fmt.Sprintf("The last complete reading is %s old, older than the interval of %s.", Age(age), Age(f.Interval))}
+	default:
+		return Facet{"fresh", fmt.Sprintf("The last complete reading is %s old.", Age(age))}
+	}
+}
+
+func drift(f Facts) Facet {
+	switch {
+	case !f.Repository:
+		return Facet{"none", "No repository is configured, so there is nothing to compare with."}
+	case f.OpenChanges > 0:
+		return Facet{"open", fmt.Sprintf("%s between Git and cluster.", Count(f.OpenChanges, "open change"))}
+	default:
+		return Facet{"clean", "Git and cluster agree as of the last reading."}
+	}
+}
+
+func health(f Facts) Facet {
+	a := f.Agents
+	ready := a.Total - a.Pending - a.Silent
+	switch {
+	case a.Total == 0:
+		return Facet{"unknown", "No switch agent has been read."}
+	case a.Silent > 0:
+		return Facet{"bad", fmt.Sprintf("%d of %s ready; %d silent for over %s, %d still applying, when last read.", ready, Count(a.Total, "switch agent"), a.Silent, Age(SilentAfter), a.Pending)}
+	case a.Pending > 0:
+		return Facet{"pending", fmt.Sprintf("%d of %s ready; %d still applying, when last read.", ready, Count(a.Total, "switch agent"), a.Pending)}
+	default:
+		return Facet{"ok", fmt.Sprintf("%s ready when last read.", Count(a.Total, "switch agent"))}
+	}
+}
+
+func schedule(f Facts, now time.Time) Facet {
+	switch {
+	case f.Suspended:
+		return Facet{"suspended", "Suspended."}
+	case f.Interval <= 0:
+		return Facet{"manual", "Observed on request only."}
+	case f.Last == nil:
+		return Facet{"due", fmt.Sprintf("Every %s; the first run is due.", Age(f.Interval))}
+	}
+	next := f.Interval - now.Sub(f.Last.StartedAt)
+	if next <= 0 {
+		return Facet{"due", fmt.Sprintf("Every %s; the next run has been due for %s.", Age(f.Interval), Age(-next))}
+	}
+	return Facet{"waiting", fmt.Sprintf("Every %s; the next run is due in %s.", Age(f.Interval), Age(next))}
+}
+
+func conditions(f Facts, s Status) []Condition {
+	ready := Condition{Type: "Ready", Reason: reason(s.Badge), Message: s.Sentence, Status: s.Badge == InSync || s.Badge == OutOfSync}
+	if f.Last != nil {
+		ready.Since = f.Last.FinishedAt
+	}
+	rec := Condition{Type: "Reconciling", Reason: "Idle", Message: "No run is under way."}
+	if f.Running != nil {
+		rec = Condition{Type: "Reconciling", Status: true, Reason: "RunInProgress", Message: fmt.Sprintf("Run %d is under way.", f.Running.ID), Since: f.Running.StartedAt}
+	}
+	// Stalled: waiting will not help, a person must act.
+	st := Condition{Type: "Stalled", Reason: "NotStalled", Message: "Nothing waits for a person."}
+	if f.Last != nil && f.Last.Outcome != RunComplete && needsPerson(f.Last.Code) {
+		st = Condition{Type: "Stalled", Status: true, Reason: string(f.Last.Code), Message: failure(*f.Last), Since: f.Last.FinishedAt}
+	}
+	return []Condition{ready, rec, st}
+}
+
+func reason(b Badge) string { return strings.ReplaceAll(string(b), " ", "") }
+
+func needsPerson(c Code) bool {
+	switch c {
+	case CodeDNS, CodeTLSExpired, CodeTLSAuthority, CodeTLSName, CodeTLS, CodeUnauthorized, CodeForbidden, CodeNotServed, CodeGuard, CodeKey, CodeInvalid:
+		return true
+	}
+	return false
+}
+
+// Age writes a duration as people say it, in its two largest units: 12s,
+// 3m40s, 2h5m, 6d4h. Negative durations read as 0s.
+func Age(d time.Duration) string {
+	switch d = d.Round(time.Second); {
+	case d <= 0:
+		return "0s"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return units(d, time.Minute, "m", time.Second, "s")
+	case d < 24*time.Hour:
+		return units(d, time.Hour, "h", time.Minute, "m")
+	default:
+		return units(d, 24*time.Hour, "d", time.Hour, "h")
+	}
+}
+
+func units(d, big time.Duration, b string, small time.Duration, s string) string {
+	if r := d % big / small; r > 0 {
+		return fmt.Sprintf("%d%s%d%s", d/big, b, r, s)
+	}
+	return fmt.Sprintf("%d%s", d/big, b)
+}
+
+// Count writes "1 object" or "2 objects".
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
