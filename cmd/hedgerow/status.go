@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hedgerow"
+)
+
+// statusJSON is a fabric's status as -o json shows it.
+type statusJSON struct {
+	Fabric string `json:"fabric"`
+	hedgerow.Status
+	Objects      int              `json:"objects"`
+	Version      int64            `json:"version"`
+	LastComplete *time.Time       `json:"lastComplete"`
+	ProofAge     *float64         `json:"proofAgeSeconds"`
+	Kinds        []kindStatusJSON `json:"kinds"`
+}
+
+type kindStatusJSON struct {
+	Group    string           `json:"group"`
+	Kind     string           `json:"kind"`
+	Plural   string           `json:"plural"`
+	Objects  int              `json:"objects"`
+	Verdict  hedgerow.Verdict `json:"verdict"`
+	Message  string           `json:"message,omitempty"`
+	ProvenAt *time.Time       `json:"provenAt"`
+	ProofAge *float64         `json:"proofAgeSeconds"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var o string
+	cmd := &cobra.Command{
+		Use:   "status [NAME]",
+		Short: "Show how each fabric is, and how old the proof of it is",
+		Long: `Show for each fabric its badge, a sentence that explains it, the facets behind
+it, and the objects of each kind with the age of their proof. Everything is
+told from the record; no cluster is contacted.`,
+		Example: `  hedgerow status
+  hedgerow status lab -o json`,
+		Args: between(0, "NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := format(o, "", "json"); err != nil {
+				return err
+			}
+			db, err := a.store(cmd.Context())
+			if err != nil {
+				return err
+			}
+			fabrics, err := db.Fabrics(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				f, err := db.Fabric(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				fabrics = []hedgerow.Fabric{f}
+			}
+			all := []statusJSON{}
+			for _, f := range fabrics {
+				facts, err := a.facts(cmd.Context(), f)
+				if err != nil {
+					return err
+				}
+				ev, err := db.Evidence(cmd.Context(), f.ID)
+				if err != nil {
+					return err
+				}
+				all = append(all, describeStatus(f, facts, ev, a.now()))
+			}
+			if o == "json" {
+				return a.json(all)
+			}
+			if len(all) == 0 {
+				a.note("There is no fabric yet. Add one: hedgerow fabric add NAME --kubeconfig FILE")
+			}
+			for i, s := range all {
+				if i > 0 {
+					fmt.Fprintln(a.out)
+				}
+				a.printStatus(s)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&o, "output", "o", "", "json")
+	return cmd
+}
+
+func describeStatus(f hedgerow.Fabric, facts hedgerow.Facts, ev []hedgerow.KindEvidence, now time.Time) statusJSON {
+	proof := func(t time.Time) (*time.Time, *float64) {
+		if t.IsZero() {
+			return nil, nil
+		}
+		s := now.Sub(t).Seconds()
+		return &t, &s
+	}
+	s := statusJSON{Fabric: f.Name, Status: hedgerow.StatusOf(facts, now), Objects: facts.Objects, Version: f.Version, Kinds: []kindStatusJSON{}}
+	s.LastComplete, s.ProofAge = proof(facts.LastComplete)
+	for _, e := range ev {
+		k := kindStatusJSON{Group: e.Group, Kind: e.Kind, Plural: e.Plural, Objects: e.Present, Verdict: e.Verdict, Message: e.Message}
+		k.ProvenAt, k.ProofAge = proof(e.CompleteAt)
+		s.Kinds = append(s.Kinds, k)
+	}
+	return s
+}
+
+func (a *app) printStatus(s statusJSON) {
+	fmt.Fprintf(a.out, "%s: %s. %s\n", s.Fabric, a.badge(s.Badge), hedgerow.OneLine(s.Sentence))
+	for _, f := range []struct {
+		name string
+		hedgerow.Facet
+	}{{"connection", s.Facets.Connection}, {"observation", s.Facets.Observation}, {"drift", s.Facets.Drift}, {"health", s.Facets.Health}, {"schedule", s.Facets.Schedule}} {
+		fmt.Fprintf(a.out, "  %-12s %-10s %s\n", f.name, f.State, hedgerow.OneLine(f.Sentence))
+	}
+	var held, empty []string
+	for _, k := range s.Kinds {
+		switch {
+		case k.Verdict != hedgerow.Complete:
+			age := "never read whole"
+			if k.ProofAge != nil {
+				age = "proven " + hedgerow.Age(time.Duration(*k.ProofAge*float64(time.Second))) + " ago"
+			}
+			held = append(held, fmt.Sprintf("%s %s (%s; %s)", fmt.Sprint(k.Objects), hedgerow.OneLine(k.Plural), k.Verdict, age))
+		case k.Objects > 0:
+			held = append(held, fmt.Sprintf("%d %s", k.Objects, hedgerow.OneLine(k.Plural)))
+		default:
+			empty = append(empty, hedgerow.OneLine(k.Plural))
+		}
+	}
+	if len(held) > 0 {
+		fmt.Fprintf(a.out, "  %-12s %s\n", "objects", strings.Join(held, ", "))
+	}
+	if len(empty) > 0 {
+		fmt.Fprintf(a.out, "  %-12s %s\n", "none of", strings.Join(empty, ", "))
+	}
+}

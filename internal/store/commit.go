@@ -1,0 +1,252 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"hedgerow"
+)
+
+// Commit writes a run and what it changed in one transaction, and returns the
+// fabric's version after it. A run that changed nothing writes its own row and
+// no other.
+func (db *DB) Commit(ctx context.Context, c hedgerow.Commit) (version int64, err error) {
+	r := c.Run
+	err = db.tx(ctx, "commit the run", func(tx *sql.Tx) error {
+		changed, err := db.saveKinds(ctx, tx, r.FabricID, c.Kinds, c.Known)
+		if err != nil {
+			return err
+		}
+		for _, m := range c.Moves {
+			changed = changed || m.Changes()
+		}
+		r.VersionAfter = r.VersionBefore
+		if changed {
+			if err := tx.QueryRowContext(ctx, `UPDATE fabrics SET version = version + 1 WHERE id = $1 RETURNING version`, r.FabricID).Scan(&r.VersionAfter); err != nil {
+				return err
+			}
+		}
+		if len(c.Moves) > 0 {
+			ids, err := kindIDs(ctx, tx, r.FabricID)
+			if err != nil {
+				return err
+			}
+			w := writer{ctx: ctx, tx: tx, run: r, now: r.FinishedAt}
+			for _, m := range c.Moves {
+				if w.kind = ids[m.Kind]; w.kind == 0 {
+					return fmt.Errorf("kind %s is not recorded", m.Kind)
+				}
+				if err := w.move(m); err != nil {
+					return fmt.Errorf("%s: %w", m.Kind, err)
+				}
+			}
+		}
+		return finish(ctx, tx, r)
+	})
+	return r.VersionAfter, err
+}
+
+// writer writes the moves of one kind after another.
+type writer struct {
+	ctx  context.Context
+	tx   *sql.Tx
+	run  hedgerow.Run
+	now  time.Time
+	kind int64
+}
+
+func (w writer) move(m hedgerow.Move) error {
+	if err := w.contents(m.Created, m.Updated, m.Renewed); err != nil {
+		return err
+	}
+	// Whatever is overwritten goes to history first.
+	if err := w.archive(refs(m.Updated), string(hedgerow.Replaced)); err != nil {
+		return err
+	}
+	if err := w.archive(refs(m.Renewed), string(hedgerow.Deleted)); err != nil {
+		return err
+	}
+	if len(m.Created) > 0 {
+		var tombstones int
+		if err := w.tx.QueryRowContext(w.ctx, `SELECT count(*) FROM objects WHERE kind_id = $1 AND until IS NOT NULL`, w.kind).Scan(&tombstones); err != nil {
+			return err
+		}
+		if tombstones > 0 {
+			if err := w.archive(refs(m.Created), string(hedgerow.Deleted)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := w.objects(m.Created, m.Began); err != nil {
+		return err
+	}
+	if err := w.objects(m.Updated, hedgerow.Updated); err != nil {
+		return err
+	}
+	if err := w.objects(m.Renewed, hedgerow.Created); err != nil {
+		return err
+	}
+	if err := w.bury(m.Deleted); err != nil {
+		return err
+	}
+	return w.vitals(m)
+}
+
+type ref struct{ namespace, name string }
+
+func refs(os []hedgerow.Object) []ref {
+	rs := make([]ref, len(os))
+	for i, o := range os {
+		rs[i] = ref{o.Namespace, o.Name}
+	}
+	return rs
+}
+
+// chunk is how many rows one statement carries; 400 rows of 14 parameters stay
+// far below the 32,766 that SQLite allows.
+const chunk = 400
+
+// rows executes query once for every chunk of n rows, with "%s" replaced by
+// their placeholders; row appends the arguments of row i after those of fixed.
+func (w writer) rows(query string, fixed []any, n, width int, row func(i int, args []any) []any) error {
+	var prepared *sql.Stmt // for full chunks
+	for from := 0; from < n; from += chunk {
+		to := min(from+chunk, n)
+		args := append(make([]any, 0, len(fixed)+(to-from)*width), fixed...)
+		for i := from; i < to; i++ {
+			args = row(i, args)
+		}
+		var err error
+		if to-from == chunk && n >= 2*chunk {
+			if prepared == nil {
+				if prepared, err = w.tx.PrepareContext(w.ctx, fmt.Sprintf(query, placeholders(len(fixed), chunk, width))); err != nil {
+					return err
+				}
+				defer prepared.Close()
+			}
+			_, err = prepared.ExecContext(w.ctx, args...)
+		} else {
+			_, err = w.tx.ExecContext(w.ctx, fmt.Sprintf(query, placeholders(len(fixed), to-from, width)), args...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// placeholders is ($k,$k+1),($k+2,$k+3),… for n rows after skip parameters.
+func placeholders(skip, n, width int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		for j := range width {
+			if j == 0 {
+				b.WriteByte('(')
+			} else {
+				b.WriteByte(',')
+			}
+			fmt.Fprintf(&b, "$%d", skip+i*width+j+1)
+		}
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+// contents writes every content that is not there yet, in the order of the
+// digests, which is that of the table.
+func (w writer) contents(lists ...[]hedgerow.Object) error {
+	var all []*hedgerow.Object
+	for _, l := range lists {
+		for i := range l {
+			if l[i].Content != nil {
+				all = append(all, &l[i])
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *hedgerow.Object) int { return slices.Compare(a.Digest[:], b.Digest[:]) })
+	return w.rows(`INSERT INTO contents (digest, body) VALUES %s ON CONFLICT (digest) DO NOTHING`, nil, len(all), 2, func(i int, args []any) []any {
+		return append(args, all[i].Digest[:], string(all[i].Content))
+	})
+}
+
+// archive copies the latest periods of objects to history before they are
+// overwritten. A tombstone keeps the end it has; a period that still holds
+// ends now, and so.
+func (w writer) archive(rs []ref, ended string) error {
+	return w.rows(`INSERT INTO history (kind_id, namespace, name, since_run, fabric_id, uid, generation, digest, since, began, until, until_run, ended)
+		SELECT o.kind_id, o.namespace, o.name, o.since_run, o.fabric_id, o.uid, o.generation, o.digest, o.since, o.began,
+			coalesce(o.until, $2), coalesce(o.until_run, $3), CASE WHEN o.until IS NULL THEN $4 ELSE 'deleted' END
+		FROM objects o WHERE o.kind_id = $1 AND (o.namespace, o.name) IN (VALUES %s)`,
+		[]any{w.kind, micros(w.now), w.run.ID, ended}, len(rs), 2, func(i int, args []any) []any {
+			return append(args, rs[i].namespace, rs[i].name)
+		})
+}
+
+// objects writes the latest period of each object.
+func (w writer) objects(os []hedgerow.Object, began hedgerow.Began) error {
+	now := micros(w.now)
+	return w.rows(`INSERT INTO objects (kind_id, namespace, name, fabric_id, uid, resource_version, generation, created_at, digest, since, since_run, began) VALUES %s
+		ON CONFLICT (kind_id, namespace, name) DO UPDATE SET uid = excluded.uid, resource_version = excluded.resource_version,
+			generation = excluded.generation, created_at = excluded.created_at, digest = excluded.digest, since = excluded.since,
+			since_run = excluded.since_run, began = excluded.began, until = NULL, until_run = NULL`,
+		nil, len(os), 12, func(i int, args []any) []any {
+			o := &os[i]
+			return append(args, w.kind, o.Namespace, o.Name, w.run.FabricID, o.UID, o.ResourceVersion, o.Generation, micros(o.CreatedAt), o.Digest[:], now, w.run.ID, string(began))
+		})
+}
+
+// bury leaves a tombstone for each object.
+func (w writer) bury(ms []hedgerow.Mark) error {
+	return w.rows(`UPDATE objects SET until = $2, until_run = $3 WHERE kind_id = $1 AND until IS NULL AND (namespace, name) IN (VALUES %s)`,
+		[]any{w.kind, micros(w.now), w.run.ID}, len(ms), 2, func(i int, args []any) []any {
+			return append(args, ms[i].Namespace, ms[i].Name)
+		})
+}
+
+// vitals writes the last reading of objects that have one, and the
+// resourceVersion of those whose content did not move with it.
+func (w writer) vitals(m hedgerow.Move) error {
+	var all []*hedgerow.Object
+	for _, l := range [][]hedgerow.Object{m.Created, m.Updated, m.Renewed} {
+		for i := range l {
+			if l[i].Vitals != nil {
+				all = append(all, &l[i])
+			}
+		}
+	}
+	for i := range m.Touched {
+		all = append(all, &m.Touched[i])
+	}
+	err := w.rows(`INSERT INTO vitals (kind_id, namespace, name, resource_version, at, body) VALUES %s
+		ON CONFLICT (kind_id, namespace, name) DO UPDATE SET resource_version = excluded.resource_version, at = excluded.at, body = excluded.body`,
+		nil, len(all), 6, func(i int, args []any) []any {
+			o := all[i]
+			body := sql.NullString{String: string(o.Vitals), Valid: o.Vitals != nil}
+			return append(args, w.kind, o.Namespace, o.Name, o.ResourceVersion, micros(w.now), body)
+		})
+	if err != nil {
+		return err
+	}
+	// A content that moved carries its own resourceVersion again.
+	var moved []ref
+	for _, l := range [][]hedgerow.Object{m.Updated, m.Renewed} {
+		for _, o := range l {
+			if o.Vitals == nil {
+				moved = append(moved, ref{o.Namespace, o.Name})
+			}
+		}
+	}
+	for _, d := range m.Deleted {
+		moved = append(moved, ref{d.Namespace, d.Name})
+	}
+	return w.rows(`DELETE FROM vitals WHERE kind_id = $1 AND (namespace, name) IN (VALUES %s)`, []any{w.kind}, len(moved), 2, func(i int, args []any) []any {
+		return append(args, moved[i].namespace, moved[i].name)
+	})
+}

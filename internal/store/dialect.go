@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	_ "modernc.org/sqlite" // driver "sqlite"
+
+	"hedgerow"
+)
+
+//go:embed migrations
+var migrations embed.FS
+
+// dialect is what differs between the engines beyond their migrations.
+type dialect struct {
+	name string
+	// lock takes a fabric's lock without waiting. It is let go when the
+	// process dies, however it dies.
+	lock func(ctx context.Context, fabric int64) (unlock func(), ok bool, err error)
+}
+
+func (db *DB) openSQLite(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return hedgerow.Errorf(hedgerow.CodeStore, "the data folder: %w", err)
+	}
+	// The file holds the names and addresses of a whole network: it is made
+	// for its owner only.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return hedgerow.Errorf(hedgerow.CodeStore, "the record: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	dsn := func(more ...string) string {
+		q := url.Values{"_pragma": {"busy_timeout(15000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "cache_size(-16000)"}}
+		q["_pragma"] = append(q["_pragma"], more...)
+		q.Set("_txlock", "immediate")
+		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+	}
+	if db.write, err = sql.Open("sqlite", dsn()); err != nil {
+		return err
+	}
+	db.write.SetMaxOpenConns(1)
+	if db.read, err = sql.Open("sqlite", dsn("query_only(1)")); err != nil {
+		return err
+	}
+	db.read.SetMaxOpenConns(4)
+	locks := path + ".locks"
+	db.dialect = dialect{name: "sqlite", lock: func(_ context.Context, fabric int64) (func(), bool, error) {
+		return lockFile(filepath.Join(locks, fmt.Sprint(fabric)))
+	}}
+	return nil
+}
+
+func (db *DB) openPostgres(where string) error {
+	var err error
+	if db.write, err = sql.Open("pgx", where); err != nil {
+		return hedgerow.Errorf(hedgerow.CodeInvalid, "the database URL is not valid; it should look like postgres://user:password@host:5432/name")
+	}
+	db.write.SetMaxOpenConns(16)
+	db.write.SetConnMaxIdleTime(5 * time.Minute)
+	db.read = db.write
+	db.dialect = dialect{name: "postgres", lock: db.lockPostgres}
+	return nil
+}
+
+// advisory is the space of our PostgreSQL advisory locks: "HEDG" as a number.
+const advisory = 0x48454447
+
+// lockPostgres takes an advisory lock, which PostgreSQL drops with the
+// connection that took it.
+func (db *DB) lockPostgres(ctx context.Context, fabric int64) (func(), bool, error) {
+	conn, err := db.write.Conn(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	var ok bool
+	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1, $2)`, advisory, int32(fabric)).Scan(&ok); err != nil || !ok {
+		_ = conn.Close()
+		return nil, false, err
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		// Should this fail, the connection is lost and the lock with it.
+		_, _ = conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1, $2)`, advisory, int32(fabric))
+		_ = conn.Close()
+	}, true, nil
+}
+
+// migrate brings the tables up to date.
+func (db *DB) migrate(ctx context.Context) error {
+	dir, err := fs.Sub(migrations, "migrations/"+db.dialect.name)
+	if err != nil {
+		return err
+	}
+	opts := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	dialect := goose.DialectSQLite3
+	if db.dialect.name == "postgres" {
+		dialect = goose.DialectPostgres
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return err
+		}
+		opts = append(opts, goose.WithSessionLocker(locker))
+	}
+	p, err := goose.NewProvider(dialect, db.write, dir, opts...)
+	if err != nil {
+		return err
+	}
+	have, want, err := p.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if have > want {
+		return hedgerow.Errorf(hedgerow.CodeStore, "the record was written by a newer Hedgerow (tables at version %d; this one knows %d)", have, want).
+			WithHint("Run the newer Hedgerow, or restore a backup made before the upgrade.")
+	}
+	if have == want {
+		return nil
+	}
+	_, err = p.Up(ctx)
+	return err
+}

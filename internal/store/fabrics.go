@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"hedgerow"
+)
+
+const fabricColumns = `id, name, cluster, policy, suspended, version, created_at, updated_at`
+
+func scanFabric(scan func(...any) error) (f hedgerow.Fabric, err error) {
+	var cluster sql.NullString
+	var policy string
+	var created, updated int64
+	if err = scan(&f.ID, &f.Name, &cluster, &policy, &f.Suspended, &f.Version, &created, &updated); err != nil {
+		return f, err
+	}
+	f.CreatedAt, f.UpdatedAt = fromMicros(created), fromMicros(updated)
+	if err = json.Unmarshal([]byte(policy), &f.Policy); err == nil && cluster.Valid {
+		f.Cluster = new(hedgerow.Cluster)
+		err = json.Unmarshal([]byte(cluster.String), f.Cluster)
+	}
+	f.Policy = f.Policy.WithDefaults()
+	return f, err
+}
+
+// Fabric returns the fabric of that name.
+func (db *DB) Fabric(ctx context.Context, name string) (hedgerow.Fabric, error) {
+	f, err := scanFabric(db.read.QueryRowContext(ctx, `SELECT `+fabricColumns+` FROM fabrics WHERE name = $1`, name).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return f, db.noFabric(ctx, name)
+	}
+	return f, failed("read fabric "+name, err)
+}
+
+func (db *DB) noFabric(ctx context.Context, name string) error {
+	e := hedgerow.Errorf(hedgerow.CodeNotFound, "there is no fabric %q", name)
+	all, err := db.Fabrics(ctx)
+	if err != nil || len(all) == 0 {
+		return e.WithHint("Add one: hedgerow fabric add NAME --kubeconfig FILE")
+	}
+	names := make([]string, len(all))
+	for i, f := range all {
+		names[i] = f.Name
+	}
+	return e.WithHint("There are: %s", strings.Join(names, ", "))
+}
+
+// Fabrics returns every fabric, by name.
+func (db *DB) Fabrics(ctx context.Context) (all []hedgerow.Fabric, err error) {
+	err = each(ctx, db.read, func(r *sql.Rows) error {
+		f, err := scanFabric(r.Scan)
+		all = append(all, f)
+		return err
+	}, `SELECT `+fabricColumns+` FROM fabrics ORDER BY name`)
+	return all, failed("read the fabrics", err)
+}
+
+// AddFabric records a new fabric with its credential, and returns it with its
+// id.
+func (db *DB) AddFabric(ctx context.Context, f hedgerow.Fabric, cred hedgerow.Secret, now time.Time) (hedgerow.Fabric, error) {
+	if err := hedgerow.ValidFabricName(f.Name); err != nil {
+		return f, err
+	}
+	cluster, policy, err := encodeFabric(f)
+	if err != nil {
+		return f, err
+	}
+	err = db.tx(ctx, "add fabric "+f.Name, func(tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, `INSERT INTO fabrics (name, cluster, policy, suspended, version, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, 0, $5, $5) ON CONFLICT (name) DO NOTHING RETURNING id`,
+			f.Name, cluster, policy, f.Suspended, micros(now)).Scan(&f.ID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return hedgerow.Errorf(hedgerow.CodeExists, "there is a fabric %q already", f.Name).WithHint("Choose another name, or change it: hedgerow fabric edit %s", f.Name)
+		}
+		if err != nil || cred.IsZero() {
+			return err
+		}
+		return db.seal(ctx, tx, clusterSecret(f.ID), sql.NullInt64{Int64: f.ID, Valid: true}, cred, now)
+	})
+	f.CreatedAt, f.UpdatedAt = now, now
+	return f, err
+}
+
+// UpdateFabric changes a fabric's cluster, policy and suspension, and its
+// credential when one is given.
+func (db *DB) UpdateFabric(ctx context.Context, f hedgerow.Fabric, cred *hedgerow.Secret, now time.Time) error {
+	cluster, policy, err := encodeFabric(f)
+	if err != nil {
+		return err
+	}
+	return db.tx(ctx, "change fabric "+f.Name, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE fabrics SET cluster = $1, policy = $2, suspended = $3, updated_at = $4 WHERE id = $5`,
+			cluster, policy, f.Suspended, micros(now), f.ID)
+		if err != nil || cred == nil {
+			return err
+		}
+		return db.seal(ctx, tx, clusterSecret(f.ID), sql.NullInt64{Int64: f.ID, Valid: true}, *cred, now)
+	})
+}
+
+func encodeFabric(f hedgerow.Fabric) (cluster sql.NullString, policy string, err error) {
+	if f.Cluster != nil {
+		b, err := json.Marshal(f.Cluster)
+		if err != nil {
+			return cluster, "", err
+		}
+		cluster = sql.NullString{String: string(b), Valid: true}
+	}
+	b, err := json.Marshal(f.Policy)
+	return cluster, string(b), err
+}
+
+// RemoveFabric deletes a fabric and everything recorded of it.
+func (db *DB) RemoveFabric(ctx context.Context, id int64) error {
+	return db.tx(ctx, "remove the fabric", func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM fabrics WHERE id = $1`, id); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM contents WHERE
+			NOT EXISTS (SELECT 1 FROM objects WHERE objects.digest = contents.digest) AND
+			NOT EXISTS (SELECT 1 FROM history WHERE history.digest = contents.digest) AND
+			NOT EXISTS (SELECT 1 FROM kinds WHERE kinds.schema = contents.digest)`)
+		return err
+	})
+}
+
+// Credential returns what a fabric signs in to its cluster with, zero when
+// there is none.
+func (db *DB) Credential(ctx context.Context, fabric int64) (hedgerow.Secret, error) {
+	s, _, err := db.unseal(ctx, db.read, clusterSecret(fabric))
+	return s, failed("read the credential", err)
+}

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"hedgerow"
+)
+
+// Marks returns, for each kind of a fabric, what is recorded of its present
+// objects, without their contents.
+func (db *DB) Marks(ctx context.Context, fabric int64) (map[hedgerow.KindID][]hedgerow.Mark, error) {
+	ids, err := kindIDs(ctx, db.read, fabric)
+	if err != nil {
+		return nil, failed("read the kinds", err)
+	}
+	all := make(map[hedgerow.KindID][]hedgerow.Mark, len(ids))
+	for k, id := range ids {
+		var ms []hedgerow.Mark
+		// sql.RawBytes would save little: the strings are kept.
+		err := each(ctx, db.read, func(r *sql.Rows) error {
+			m := hedgerow.Mark{Ref: hedgerow.Ref{Group: k.Group, Kind: k.Kind}}
+			if n := len(ms); n > 0 {
+				m.Namespace = ms[n-1].Namespace
+			}
+			ns := m.Namespace
+			if err := r.Scan(&m.Namespace, &m.Name, &m.UID, &m.ResourceVersion, digestOf{&m.Digest}); err != nil {
+				return err
+			}
+			if ns == m.Namespace {
+				m.Namespace = ns // one string for all
+			}
+			ms = append(ms, m)
+			return nil
+		}, `SELECT namespace, name, uid, resource_version, digest FROM objects WHERE kind_id = $1 AND until IS NULL`, id)
+		if err != nil {
+			return nil, failed("read the objects", err)
+		}
+		all[k] = ms
+		if len(ms) == 0 {
+			continue
+		}
+		seen := map[ref]string{}
+		err = each(ctx, db.read, func(r *sql.Rows) error {
+			var k ref
+			var rv string
+			err := r.Scan(&k.namespace, &k.name, &rv)
+			seen[k] = rv
+			return err
+		}, `SELECT namespace, name, resource_version FROM vitals WHERE kind_id = $1`, id)
+		if err != nil {
+			return nil, failed("read the vitals", err)
+		}
+		if len(seen) > 0 {
+			for i := range ms {
+				if rv, ok := seen[ref{ms[i].Namespace, ms[i].Name}]; ok {
+					ms[i].ResourceVersion = rv
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// Recorded is an object as the record has it, with the period that it is in.
+type Recorded struct {
+	hedgerow.Object
+	Since    time.Time
+	SinceRun int64
+	Began    hedgerow.Began
+	VitalsAt time.Time // when the vitals were read, zero without any
+}
+
+const recordedQuery = `SELECT o.namespace, o.name, o.uid, coalesce(v.resource_version, o.resource_version), o.generation, o.created_at,
+		o.digest, o.since, o.since_run, o.began, c.body, v.at, v.body
+	FROM objects o JOIN kinds k ON k.id = o.kind_id JOIN contents c ON c.digest = o.digest
+	LEFT JOIN vitals v ON v.kind_id = o.kind_id AND v.namespace = o.namespace AND v.name = o.name
+	WHERE k.fabric_id = $1 AND k.grp = $2 AND k.kind = $3 AND o.until IS NULL`
+
+func scanRecorded(scan func(...any) error, id hedgerow.KindID) (o Recorded, err error) {
+	var created, since int64
+	var body string
+	var at sql.NullInt64
+	var vitals sql.NullString
+	err = scan(&o.Namespace, &o.Name, &o.UID, &o.ResourceVersion, &o.Generation, &created, digestOf{&o.Digest}, &since, &o.SinceRun, &o.Began, &body, &at, &vitals)
+	o.Group, o.Kind = id.Group, id.Kind
+	o.CreatedAt, o.Since, o.VitalsAt = fromMicros(created), fromMicros(since), fromNullMicros(at)
+	o.Content = []byte(body)
+	if vitals.Valid {
+		o.Vitals = []byte(vitals.String)
+	}
+	return o, err
+}
+
+// EachObject calls fn with every present object of a kind, by namespace and
+// name.
+func (db *DB) EachObject(ctx context.Context, fabric int64, id hedgerow.KindID, fn func(Recorded) error) error {
+	return failed("read the objects", each(ctx, db.read, func(r *sql.Rows) error {
+		o, err := scanRecorded(r.Scan, id)
+		if err != nil {
+			return err
+		}
+		return fn(o)
+	}, recordedQuery+` ORDER BY o.namespace, o.name`, fabric, id.Group, id.Kind))
+}
+
+// Named returns the present objects of a kind with that name, one for each
+// namespace that has it.
+func (db *DB) Named(ctx context.Context, fabric int64, id hedgerow.KindID, name string) (all []Recorded, err error) {
+	err = each(ctx, db.read, func(r *sql.Rows) error {
+		o, err := scanRecorded(r.Scan, id)
+		all = append(all, o)
+		return err
+	}, recordedQuery+` AND o.name = $4 ORDER BY o.namespace`, fabric, id.Group, id.Kind, name)
+	return all, failed("read the object", err)
+}
+
+// Mentioning calls fn with every present object of a kind whose content holds
+// text anywhere.
+func (db *DB) Mentioning(ctx context.Context, fabric int64, id hedgerow.KindID, text string, fn func(Recorded) error) error {
+	return failed("read the objects", each(ctx, db.read, func(r *sql.Rows) error {
+		o, err := scanRecorded(r.Scan, id)
+		if err != nil {
+			return err
+		}
+		return fn(o)
+	}, recordedQuery+` AND c.body LIKE $4 ESCAPE '\' ORDER BY o.namespace, o.name`, fabric, id.Group, id.Kind, "%"+escapeLike(text)+"%"))
+}
+
+func escapeLike(s string) string {
+	out := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if s[i] == '%' || s[i] == '_' || s[i] == '\\' {
+			out = append(out, '\\')
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+// Content returns the content with that digest.
+func (db *DB) Content(ctx context.Context, d hedgerow.Digest) ([]byte, error) {
+	var body string
+	err := db.read.QueryRowContext(ctx, `SELECT body FROM contents WHERE digest = $1`, d[:]).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, hedgerow.Errorf(hedgerow.CodeNotFound, "there is no content %s", d)
+	}
+	return []byte(body), failed("read the content", err)
+}
+
+// Counts returns the number of present objects of each kind of a fabric.
+func (db *DB) Counts(ctx context.Context, fabric int64) (map[hedgerow.KindID]int, error) {
+	n := map[hedgerow.KindID]int{}
+	err := each(ctx, db.read, func(r *sql.Rows) error {
+		var k hedgerow.KindID
+		var c int
+		err := r.Scan(&k.Group, &k.Kind, &c)
+		n[k] = c
+		return err
+	}, `SELECT k.grp, k.kind, count(*) FROM objects o JOIN kinds k ON k.id = o.kind_id WHERE o.fabric_id = $1 AND o.until IS NULL GROUP BY k.grp, k.kind`, fabric)
+	return n, failed("count the objects", err)
+}
+
+// EachAgent calls fn with what is recorded of every present object of a kind,
+// and when its vitals were read.
+func (db *DB) EachAgent(ctx context.Context, fabric int64, kind hedgerow.KindID, fn func(generation int64, content, vitals []byte, at time.Time) error) error {
+	return db.EachObject(ctx, fabric, kind, func(o Recorded) error { return fn(o.Generation, o.Content, o.Vitals, o.VitalsAt) })
+}

@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"hedgerow"
+)
+
+const runColumns = `id, fabric_id, trigger, actor, started_at, finished_at, outcome, code, message, version_before, version_after, evidence`
+
+func scanRun(scan func(...any) error) (r hedgerow.Run, err error) {
+	var started int64
+	var finished sql.NullInt64
+	var evidence sql.NullString
+	err = scan(&r.ID, &r.FabricID, &r.Trigger, &r.Actor, &started, &finished, &r.Outcome, &r.Code, &r.Message, &r.VersionBefore, &r.VersionAfter, &evidence)
+	if err != nil {
+		return r, err
+	}
+	r.StartedAt, r.FinishedAt = fromMicros(started), fromNullMicros(finished)
+	if evidence.Valid {
+		err = json.Unmarshal([]byte(evidence.String), &r.Kinds)
+	}
+	return r, err
+}
+
+// Begin starts a run, or fails with CodeBusy while another is under way. A run
+// that a dead process left behind is closed as interrupted first.
+func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor string, now time.Time) (_ *hedgerow.Pass, err error) {
+	unlock, ok, err := db.dialect.lock(ctx, fabric.ID)
+	if err != nil {
+		return nil, failed("lock the fabric", err)
+	}
+	if !ok {
+		return nil, hedgerow.Errorf(hedgerow.CodeBusy, "another run of fabric %s is under way", fabric.Name).WithHint("Watch it: hedgerow runs -F %s", fabric.Name)
+	}
+	p := &hedgerow.Pass{End: unlock}
+	defer func() {
+		if err != nil {
+			unlock()
+		}
+	}()
+	r := hedgerow.Run{FabricID: fabric.ID, Trigger: trigger, Actor: actor, StartedAt: now, Outcome: hedgerow.Running}
+	err = db.tx(ctx, "begin a run", func(tx *sql.Tx) error {
+		if err := interrupt(ctx, tx, fabric.ID, now); err != nil {
+			return err
+		}
+		err := tx.QueryRowContext(ctx, `SELECT version FROM fabrics WHERE id = $1`, fabric.ID).Scan(&r.VersionBefore)
+		if errors.Is(err, sql.ErrNoRows) {
+			return hedgerow.Errorf(hedgerow.CodeNotFound, "fabric %s has been removed", fabric.Name)
+		} else if err != nil {
+			return err
+		}
+		r.VersionAfter = r.VersionBefore
+		return tx.QueryRowContext(ctx, `INSERT INTO runs (fabric_id, trigger, actor, started_at, outcome, code, message, version_before, version_after)
+			VALUES ($1, $2, $3, $4, $5, '', '', $6, $6) RETURNING id`,
+			r.FabricID, r.Trigger, r.Actor, micros(now), r.Outcome, r.VersionBefore).Scan(&r.ID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Run = r
+	if p.Before, err = db.Evidence(ctx, fabric.ID); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// interrupt closes the run that a dead process left behind. The caller holds
+// the fabric's lock, so nobody is at it.
+func interrupt(ctx context.Context, tx *sql.Tx, fabric int64, now time.Time) error {
+	_, err := tx.ExecContext(ctx, `UPDATE runs SET outcome = $1, code = $2, message = $3, finished_at = $4 WHERE fabric_id = $5 AND outcome = $6`,
+		hedgerow.Interrupted, hedgerow.CodeInterrupted, "the process that did it ended before the run did; nothing of it was recorded",
+		micros(now), fabric, hedgerow.Running)
+	return err
+}
+
+// CloseInterrupted closes every run whose process has died.
+func (db *DB) CloseInterrupted(ctx context.Context, now time.Time) error {
+	var ids []int64
+	err := each(ctx, db.read, func(r *sql.Rows) error {
+		var id int64
+		err := r.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT fabric_id FROM runs WHERE outcome = $1`, hedgerow.Running)
+	if err != nil {
+		return failed("look for interrupted runs", err)
+	}
+	for _, id := range ids {
+		unlock, ok, err := db.dialect.lock(ctx, id)
+		if err != nil {
+			return failed("lock the fabric", err)
+		}
+		if !ok {
+			continue // alive
+		}
+		err = db.tx(ctx, "close an interrupted run", func(tx *sql.Tx) error { return interrupt(ctx, tx, id, now) })
+		unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish writes how a run ended. It fails when the run is no longer running,
+// as it is when its lock was lost and another process took over: then nothing
+// of its transaction may stand.
+func finish(ctx context.Context, tx *sql.Tx, r hedgerow.Run) error {
+	evidence, err := json.Marshal(r.Kinds)
+	if err != nil {
+		return err
+	}
+	res, err := tx.ExecContext(ctx, `UPDATE runs SET finished_at = $1, outcome = $2, code = $3, message = $4, version_after = $5, evidence = $6
+		WHERE id = $7 AND outcome = $8`,
+		micros(r.FinishedAt), r.Outcome, r.Code, r.Message, r.VersionAfter, string(evidence), r.ID, hedgerow.Running)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n != 1 {
+		return hedgerow.Errorf(hedgerow.CodeInterrupted, "run %d was taken over by another process", r.ID)
+	}
+	return nil
+}
+
+// Runs returns a fabric's runs, newest first, at most limit of them, with ids
+// below before (0: the newest).
+func (db *DB) Runs(ctx context.Context, fabric int64, before int64, limit int) (all []hedgerow.Run, err error) {
+	if before == 0 {
+		before = 1 << 62
+	}
+	err = each(ctx, db.read, func(r *sql.Rows) error {
+		run, err := scanRun(r.Scan)
+		all = append(all, run)
+		return err
+	}, `SELECT `+runColumns+` FROM runs WHERE fabric_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, fabric, before, limit)
+	return all, failed("read the runs", err)
+}
+
+// Run returns one run.
+func (db *DB) Run(ctx context.Context, id int64) (hedgerow.Run, error) {
+	r, err := scanRun(db.read.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs WHERE id = $1`, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, hedgerow.Errorf(hedgerow.CodeNotFound, "there is no run %d", id).WithHint("List them: hedgerow runs -F FABRIC")
+	}
+	return r, failed("read the run", err)
+}
+
+// Evidence returns what the newest run that proved anything proved of each
+// kind.
+func (db *DB) Evidence(ctx context.Context, fabric int64) ([]hedgerow.KindEvidence, error) {
+	r, err := scanRun(db.read.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs
+		WHERE fabric_id = $1 AND evidence IS NOT NULL ORDER BY id DESC LIMIT 1`, fabric).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return r.Kinds, failed("read the evidence", err)
+}
+
+// Facts returns what the record proves about a fabric, but for its agents.
+func (db *DB) Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, error) {
+	facts := hedgerow.Facts{
+		Configured: f.Cluster != nil,
+		Suspended:  f.Suspended,
+		Insecure:   f.Cluster != nil && f.Cluster.Insecure,
+		Interval:   f.Policy.Interval,
+	}
+	newest := func(where string, arg any) (*hedgerow.Run, error) {
+		r, err := scanRun(db.read.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs
+			WHERE fabric_id = $1 AND `+where+` ORDER BY id DESC LIMIT 1`, f.ID, arg).Scan)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil, nil
+		}
+		return &r, err
+	}
+	var err error
+	if facts.Running, err = newest(`outcome = $2`, hedgerow.Running); err != nil {
+		return facts, failed("read the runs", err)
+	}
+	if facts.Last, err = newest(`outcome <> $2`, hedgerow.Running); err != nil {
+		return facts, failed("read the runs", err)
+	}
+	complete, err := newest(`outcome = $2`, hedgerow.RunComplete)
+	if err != nil {
+		return facts, failed("read the runs", err)
+	}
+	if complete != nil {
+		facts.LastComplete = complete.FinishedAt
+	}
+	err = db.read.QueryRowContext(ctx, `SELECT count(*) FROM objects WHERE fabric_id = $1 AND until IS NULL`, f.ID).Scan(&facts.Objects)
+	return facts, failed("count the objects", err)
+}

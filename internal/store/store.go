@@ -1,0 +1,145 @@
+// Package store is the record: what was observed of every fabric, when, and
+// how each run went, in SQLite or PostgreSQL.
+//
+// One text of SQL serves both engines; what differs is in dialect.go and in
+// the two folders of migrations. Time is passed in, never taken from a clock
+// here or in SQL. Every change of a fabric's data and the run that made it are
+// one transaction. The package knows nothing of clusters: it stores what it is
+// given, and has no siblings.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"hedgerow"
+)
+
+// DB is an open record. It is safe for concurrent use.
+type DB struct {
+	write   *sql.DB // SQLite: one connection
+	read    *sql.DB
+	dialect dialect
+	keys    *keyring
+	log     *slog.Logger
+}
+
+// Options say how to open a record.
+type Options struct {
+	KeyFile string // made when it is missing and nothing has been sealed yet
+	Log     *slog.Logger
+}
+
+// Open opens the record at a path (SQLite) or a postgres:// URL, and brings
+// its tables up to date. It refuses a record that a newer Hedgerow has
+// written.
+func Open(ctx context.Context, where string, opt Options) (*DB, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	db := &DB{keys: &keyring{file: opt.KeyFile}, log: opt.Log}
+	var err error
+	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+		err = db.openPostgres(where)
+	} else {
+		err = db.openSQLite(where)
+	}
+	if err == nil {
+		err = db.migrate(ctx)
+	}
+	if err != nil {
+		db.Close()
+		return nil, failed("open the record", err)
+	}
+	return db, nil
+}
+
+// Close closes the record.
+func (db *DB) Close() error {
+	var errs []error
+	for _, d := range []*sql.DB{db.read, db.write} {
+		if d != nil {
+			errs = append(errs, d.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Engine names the database: "sqlite" or "postgres".
+func (db *DB) Engine() string { return db.dialect.name }
+
+// failed gives an error of the database the code that it has for users.
+func failed(op string, err error) error {
+	var e *hedgerow.Error
+	if err == nil || errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return hedgerow.Errorf(hedgerow.CodeStore, "%s: %w", op, err)
+}
+
+// tx runs fn in one transaction of the writer.
+func (db *DB) tx(ctx context.Context, op string, fn func(*sql.Tx) error) error {
+	tx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return failed(op, err)
+	}
+	if err := fn(tx); err != nil {
+		_ = tx.Rollback() // the first error is the one that matters
+		return failed(op, err)
+	}
+	return failed(op, tx.Commit())
+}
+
+// querier is what *sql.DB and *sql.Tx have in common.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+// each calls fn for every row.
+func each(ctx context.Context, q querier, fn func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := fn(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+func nullMicros(t time.Time) sql.NullInt64 {
+	return sql.NullInt64{Int64: t.UnixMicro(), Valid: !t.IsZero()}
+}
+
+func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
+
+func fromNullMicros(us sql.NullInt64) time.Time {
+	if !us.Valid {
+		return time.Time{}
+	}
+	return fromMicros(us.Int64)
+}
+
+// digestOf scans a digest.
+type digestOf struct{ d *hedgerow.Digest }
+
+func (s digestOf) Scan(v any) error {
+	b, ok := v.([]byte)
+	if !ok || len(b) != len(s.d) {
+		return fmt.Errorf("a digest has %d bytes", len(b))
+	}
+	copy(s.d[:], b)
+	return nil
+}

@@ -1,0 +1,190 @@
+// Package syncer holds the use cases: observe a fabric, compare what was read
+// with the record, and commit the difference once.
+//
+// It decides what a pass may claim. A deletion is inferred only from a
+// complete list of the same pass; a kind that could not be read keeps its
+// objects and the age of its last proof; a pass that would lose a large part
+// of a fabric stops and asks. It knows neither clusters nor SQL: both are
+// behind small interfaces.
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hedgerow"
+)
+
+// Source is where the snapshot of one fabric comes from.
+type Source interface {
+	// Discover says which kinds are served. Those defined as in known keep
+	// what is known of them.
+	Discover(ctx context.Context, known []hedgerow.Kind) (hedgerow.Discovery, error)
+	// Read reads one kind whole. Objects with the content that prior has
+	// come without it.
+	Read(ctx context.Context, k hedgerow.Kind, prior hedgerow.Prior) hedgerow.KindSnapshot
+}
+
+// Store is the record.
+type Store interface {
+	Begin(ctx context.Context, f hedgerow.Fabric, trigger, actor string, now time.Time) (*hedgerow.Pass, error)
+	Kinds(ctx context.Context, fabric int64) ([]hedgerow.Kind, error)
+	Marks(ctx context.Context, fabric int64) (map[hedgerow.KindID][]hedgerow.Mark, error)
+	Commit(ctx context.Context, c hedgerow.Commit) (version int64, err error)
+}
+
+// Request says what pass to make, and for whom.
+type Request struct {
+	Fabric  hedgerow.Fabric
+	Trigger string
+	Actor   string
+	// AcceptDeletions lets the pass commit deletions however many they are.
+	AcceptDeletions bool
+	// Progress, when set, is called as kinds are read, never concurrently.
+	Progress func(Progress)
+}
+
+// Progress tells how far a pass has come.
+type Progress struct {
+	Kinds, Done int // kinds to read, kinds read
+	Objects     int // objects read
+	Last        *hedgerow.KindSnapshot
+}
+
+// A Syncer makes passes. It is safe for concurrent use.
+type Syncer struct {
+	Store Store
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+const (
+	// parallel is how many kinds of one fabric are read at a time.
+	parallel = 4
+	// commitTimeout bounds the one transaction that ends a pass.
+	commitTimeout = 2 * time.Minute
+)
+
+// Observe makes one pass over a fabric's cluster and returns its run as it was
+// recorded. The error tells only of a run that could not be made or recorded;
+// how the pass went is in the run's outcome.
+func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.Run, error) {
+	pass, err := s.Store.Begin(ctx, q.Fabric, q.Trigger, q.Actor, s.Now())
+	if err != nil {
+		return hedgerow.Run{}, err
+	}
+	defer pass.End()
+	o := &observation{Syncer: s, src: src, request: q, run: pass.Run, before: map[hedgerow.KindID]hedgerow.KindEvidence{}}
+	for _, e := range pass.Before {
+		o.before[e.ID()] = e
+	}
+	log := s.Log.With("fabric", q.Fabric.Name, "run", pass.Run.ID)
+	log.Debug("run begins", "trigger", q.Trigger, "actor", q.Actor)
+
+	passCtx, cancel := context.WithTimeout(ctx, q.Fabric.Policy.PassTimeout)
+	commit, err := o.observe(passCtx)
+	cancel()
+	if err != nil {
+		return o.run, err
+	}
+	// How the pass ended must be recorded also when it was cancelled.
+	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	commit.Run.FinishedAt = s.Now()
+	for i := range commit.Run.Kinds {
+		e := &commit.Run.Kinds[i]
+		if e.Verdict == hedgerow.Complete && e.CompleteRun == commit.Run.ID {
+			e.CompleteAt = commit.Run.FinishedAt
+		}
+	}
+	if commit.Run.VersionAfter, err = s.Store.Commit(commitCtx, commit); err != nil {
+		return commit.Run, err
+	}
+	c := commit.Run.Counts()
+	log.Info("run ended", "outcome", commit.Run.Outcome, "code", commit.Run.Code, "message", commit.Run.Message,
+		"listed", c.Listed, "created", c.Created, "updated", c.Updated, "deleted", c.Deleted, "failed", c.Failed,
+		"duration", commit.Run.FinishedAt.Sub(commit.Run.StartedAt))
+	return commit.Run, nil
+}
+
+// observation is one pass under way.
+type observation struct {
+	*Syncer
+	src     Source
+	request Request
+	run     hedgerow.Run
+	before  map[hedgerow.KindID]hedgerow.KindEvidence
+}
+
+// observe reads the cluster and says what to commit. Its error tells that the
+// record could not be read.
+func (o *observation) observe(ctx context.Context) (hedgerow.Commit, error) {
+	fabric := o.request.Fabric
+	known, err := o.Store.Kinds(ctx, fabric.ID)
+	if err != nil {
+		return hedgerow.Commit{}, err
+	}
+	// The record and the cluster can be asked at the same time.
+	var marks map[hedgerow.KindID][]hedgerow.Mark
+	var marksErr error
+	var wg sync.WaitGroup
+	wg.Go(func() { marks, marksErr = o.Store.Marks(ctx, fabric.ID) })
+	found, err := o.src.Discover(ctx, known)
+	wg.Wait()
+	if marksErr != nil {
+		return hedgerow.Commit{}, marksErr
+	}
+	if err != nil {
+		return o.nothing(known, marks, err), nil
+	}
+	serve, unserved := o.sort(found, known)
+	snaps := o.read(ctx, serve, marks)
+	return o.conclude(snaps, unserved, known, marks), nil
+}
+
+// read reads kinds a few at a time; the snapshots are in the order of ks.
+func (o *observation) read(ctx context.Context, ks []hedgerow.Kind, marks map[hedgerow.KindID][]hedgerow.Mark) []hedgerow.KindSnapshot {
+	snaps := make([]hedgerow.KindSnapshot, len(ks))
+	var mu sync.Mutex
+	p := Progress{Kinds: len(ks)}
+	report := func(s *hedgerow.KindSnapshot) {
+		if o.request.Progress == nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if s != nil {
+			p.Done, p.Objects, p.Last = p.Done+1, p.Objects+len(s.Objects), s
+		}
+		o.request.Progress(p)
+	}
+	report(nil)
+	var eg errgroup.Group
+	eg.SetLimit(parallel)
+	for i, k := range ks {
+		eg.Go(func() error {
+			snaps[i] = o.src.Read(ctx, k, hedgerow.Prior{Marks: marks[k.ID()], Fingerprint: o.before[k.ID()].Fingerprint})
+			if err := snaps[i].Err; err != nil {
+				o.Log.Warn("kind not read", "fabric", o.request.Fabric.Name, "run", o.run.ID, "kind", k.ID().String(), "verdict", snaps[i].Verdict, "error", err.Error())
+			}
+			report(&snaps[i])
+			return nil
+		})
+	}
+	_ = eg.Wait() // the functions return nil
+	return snaps
+}
+
+// describe names a few of many.
+func describe(what []string) string {
+	const few = 3
+	if len(what) <= few {
+		return join(what)
+	}
+	return fmt.Sprintf("%s and %d more", join(what[:few]), len(what)-few)
+}
