@@ -28,6 +28,8 @@ type dialect struct {
 	// lock takes a fabric's lock without waiting. It is let go when the
 	// process dies, however it dies.
 	lock func(ctx context.Context, fabric int64) (unlock func(), ok bool, err error)
+	// bind rewrites a statement whose parameters are written "?".
+	bind func(query string) string
 }
 
 func (db *DB) openSQLite(path string) error {
@@ -44,7 +46,7 @@ func (db *DB) openSQLite(path string) error {
 		return err
 	}
 	dsn := func(more ...string) string {
-		q := url.Values{"_pragma": {"busy_timeout(15000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "cache_size(-16000)"}}
+		q := url.Values{"_pragma": {"busy_timeout(15000)", "page_size(8192)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "cache_size(-16000)", "wal_autocheckpoint(2000)"}}
 		q["_pragma"] = append(q["_pragma"], more...)
 		q.Set("_txlock", "immediate")
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
@@ -58,7 +60,7 @@ func (db *DB) openSQLite(path string) error {
 	}
 	db.read.SetMaxOpenConns(4)
 	locks := path + ".locks"
-	db.dialect = dialect{name: "sqlite", lock: func(_ context.Context, fabric int64) (func(), bool, error) {
+	db.dialect = dialect{name: "sqlite", bind: func(q string) string { return q }, lock: func(_ context.Context, fabric int64) (func(), bool, error) {
 		return lockFile(filepath.Join(locks, fmt.Sprint(fabric)))
 	}}
 	return nil
@@ -72,7 +74,7 @@ func (db *DB) openPostgres(where string) error {
 	db.write.SetMaxOpenConns(16)
 	db.write.SetConnMaxIdleTime(5 * time.Minute)
 	db.read = db.write
-	db.dialect = dialect{name: "postgres", lock: db.lockPostgres}
+	db.dialect = dialect{name: "postgres", bind: numbered, lock: db.lockPostgres}
 	return nil
 }
 
