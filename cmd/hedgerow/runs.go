@@ -71,8 +71,10 @@ func (a *app) runsCommand() *cobra.Command {
 				if !r.FinishedAt.IsZero() {
 					took = r.FinishedAt.Sub(r.StartedAt).Round(time.Millisecond).String()
 				}
-				rows = append(rows, []string{fmt.Sprint(r.ID), age(a.now(), r.StartedAt) + " ago", r.Trigger, hedgerow.OneLine(r.Actor), string(r.Outcome),
-					fmt.Sprint(c.Listed), fmt.Sprint(c.Created), fmt.Sprint(c.Updated), fmt.Sprint(c.Deleted), took, hedgerow.OneLine(r.Message)})
+				rows = append(rows, []string{
+					fmt.Sprint(r.ID), age(a.now(), r.StartedAt) + " ago", r.Trigger, hedgerow.OneLine(r.Actor), string(r.Outcome),
+					fmt.Sprint(c.Listed), fmt.Sprint(c.Created), fmt.Sprint(c.Updated), fmt.Sprint(c.Deleted), took, hedgerow.OneLine(r.Message),
+				})
 			}
 			columns(a.out, []string{"RUN", "STARTED", "TRIGGER", "ACTOR", "OUTCOME", "LISTED", "CREATED", "UPDATED", "DELETED", "TOOK", "WHY"}, rows)
 			return nil

@@ -230,7 +230,7 @@ func open(d *jsontext.Decoder, want jsontext.Kind) error {
 
 // unexpected: an answer that ends before the list does was cut off.
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -162,7 +162,7 @@ func (w *watchedBody) check() {
 func (w *watchedBody) Read(p []byte) (int, error) {
 	n, err := w.body.Read(p)
 	w.got.Add(int64(n))
-	if err != nil && err != io.EOF && context.Cause(w.ctx) == errSlow {
+	if err != nil && err != io.EOF && errors.Is(context.Cause(w.ctx), errSlow) {
 		err = errSlow
 	}
 	return n, err

@@ -141,20 +141,21 @@ func (r *Reader) read(item []byte, o *hedgerow.Object) error {
 	if err != nil {
 		return err
 	}
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return errors.New("something stands after its end")
+	}
 	if o.Name == "" {
 		return errors.New("it has no metadata.name")
 	}
 	if kind != r.kind.Kind {
-		return fmt.Errorf("it says that it is a %s", kind)
+		return fmt.Errorf("it says that its kind is %q", kind)
 	}
-	top := append(rest,
+	top := append(rest, // with keys that eachMember found to differ
 		field{"apiVersion", quote(apiVersion)},
 		field{"kind", quote(kind)},
 		field{"metadata", object(nil, meta)})
-	r.out, err = objectChecked(r.out[:0], top)
-	if err != nil {
-		return err
-	}
+	sortFields(top)
+	r.out = object(r.out[:0], top)
 	content := r.out
 	if r.rule != nil {
 		var vitals []byte
@@ -246,11 +247,12 @@ func (r *Reader) annotations(d *jsontext.Decoder) ([]byte, error) {
 		return nil, err
 	}
 	sortFields(fs)
-	return objectChecked(nil, fs)
+	return object(nil, fs), nil
 }
 
 // eachMember calls fn for every key of the object that d is at, with d at its
-// value. A null is an object without members.
+// value, and then refuses keys that stand twice. A null is an object without
+// members.
 func eachMember(d *jsontext.Decoder, fn func(key string) error) error {
 	t, err := d.ReadToken()
 	if err != nil {
@@ -262,17 +264,28 @@ func eachMember(d *jsontext.Decoder, fn func(key string) error) error {
 	if t.Kind() != '{' {
 		return fmt.Errorf("expected an object, found %s", kindName(t.Kind()))
 	}
+	keys := make([]string, 0, 16)
 	for d.PeekKind() != '}' {
 		k, err := d.ReadToken()
 		if err != nil {
 			return ended(err)
 		}
-		if err := fn(k.String()); err != nil {
+		key := k.String()
+		keys = append(keys, key)
+		if err := fn(key); err != nil {
 			return ended(err)
 		}
 	}
-	_, err = d.ReadToken()
-	return ended(err)
+	if _, err = d.ReadToken(); err != nil {
+		return ended(err)
+	}
+	slices.Sort(keys)
+	for i := 1; i < len(keys); i++ {
+		if keys[i] == keys[i-1] {
+			return fmt.Errorf("the key %q stands twice", keys[i])
+		}
+	}
+	return nil
 }
 
 func ended(err error) error {
@@ -360,17 +373,6 @@ func object(dst []byte, fs []field) []byte {
 		dst = append(dst, f.val...)
 	}
 	return append(dst, '}')
-}
-
-// objectChecked sorts fs and refuses a key that stands twice.
-func objectChecked(dst []byte, fs []field) ([]byte, error) {
-	sortFields(fs)
-	for i := 1; i < len(fs); i++ {
-		if fs[i].key == fs[i-1].key {
-			return nil, fmt.Errorf("the key %q stands twice", fs[i].key)
-		}
-	}
-	return object(dst, fs), nil
 }
 
 func quote(s string) []byte { return appendQuote(nil, s) }

@@ -1,0 +1,86 @@
+# make demo    a running fabric to look at from the shell
+# make test    everything, on a fresh machine
+# make help    the rest
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+export CGO_ENABLED ?= 0
+export GOTOOLCHAIN := local
+
+GO      ?= go
+BUILD   := $(GO) build -trimpath
+TOOLS   := bin/tools
+MODULES := . vlab bench tools/kube
+
+.PHONY: help build demo demo-stop test test-kube bench lint fmt deps clean race
+
+help: ## this text
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: bin/hedgerow bin/vlab ## bin/hedgerow and bin/vlab
+
+# Go knows better than make what is out of date, and is quick to say so.
+.PHONY: bin/hedgerow bin/vlab
+bin/hedgerow: check-go
+	@$(BUILD) -o $@ ./cmd/hedgerow
+bin/vlab: check-go
+	@[ -x $@ ] || echo "building vlab, a real Kubernetes API server: about six minutes the first time, seconds after that"
+	@cd vlab && $(BUILD) -ldflags "-s -w" -o ../$@ .
+
+demo: build ## start a demo fabric, read it, and say what to look at
+	@demo/up
+
+demo-stop: ## stop the demo
+	@demo/down
+
+test: deps build $(TOOLS)/gotestsum ## every test (needs no network but the package registries)
+	@$(TOOLS)/gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -trimpath -timeout 15m ./...
+	@cd vlab && ../$(TOOLS)/gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -trimpath -timeout 15m ./...
+
+race: deps build ## the tests of concurrent packages under the race detector (needs cgo)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m . ./internal/...
+
+test-kube: deps build bin/kube/VERSION $(TOOLS)/gotestsum ## the end-to-end tests against a full kube-apiserver (builds it once: half an hour)
+	@HEDGEROW_TEST_KUBE=$(CURDIR)/bin/kube $(TOOLS)/gotestsum --format standard-verbose -- -trimpath -timeout 20m -count 1 -run 'TestReference|TestRealSchemas' ./e2e/
+
+bench: deps build ## measure what BENCHMARKS.md holds (about twenty minutes)
+	@cd bench && $(GO) run -trimpath . -bin ../bin $(BENCHFLAGS)
+
+lint: check-go $(TOOLS)/golangci-lint ## formatting, vet, static analysis, known vulnerabilities
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/$(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./... && $(GO) vet ./...); done
+	@if curl -fsS -m 10 -o /dev/null https://vuln.go.dev/index/modules.json 2>/dev/null; \
+	then $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...; \
+	else echo "govulncheck skipped: its data at vuln.go.dev cannot be reached from here"; fi
+
+fmt: $(TOOLS)/golangci-lint ## format every Go file
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/$(TOOLS)/golangci-lint fmt --config $(CURDIR)/.golangci.yaml ./...); done
+
+$(TOOLS)/golangci-lint $(TOOLS)/gotestsum: tools/go.mod
+	@echo "building $(@F): up to three minutes the first time"
+	@cd tools && $(BUILD) -ldflags "-s -w" -o ../$(TOOLS)/ $$(sed -n 's/^\t\(.*$(@F)\)$$/\1/p' go.mod | head -1)
+	@touch $@
+
+# The version that bin/kube was built from, so that half an hour is not spent twice.
+bin/kube/VERSION: tools/kube/go.mod
+	@echo "building kube-apiserver and etcd from their Go modules: ten to thirty minutes"
+	@mkdir -p bin/kube
+	@$(MAKE) --no-print-directory -C tools/kube BIN=$(CURDIR)/bin/kube
+	@touch $@
+
+check-go:
+	@command -v $(GO) >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl"; exit 1; }
+.PHONY: check-go
+
+# PostgreSQL's programs, for tests on both engines; no service is started.
+deps: check-go
+	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing PostgreSQL from Debian's packages"; \
+			mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; \
+		else echo "PostgreSQL is needed for the tests: install Debian's package 'postgresql'"; exit 1; fi; fi
+
+clean: ## remove what was built
+	rm -rf bin .demo
