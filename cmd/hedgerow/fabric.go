@@ -255,10 +255,10 @@ func (a *app) mergeCredential(ctx context.Context, f hedgerow.Fabric, c kube.Cre
 		return c, err
 	}
 	if c.Token.IsZero() {
-		ca := c.CA
-		c = old
-		c.CA = ca
-		return c, nil
+		if len(c.CA) > 0 {
+			old.CA = c.CA
+		}
+		return old, nil
 	}
 	if len(c.CA) == 0 {
 		c.CA = old.CA

@@ -201,8 +201,7 @@ func (g *getting) print(o string, noHeaders bool) error {
 	}
 	if g.name != "" && n == 0 {
 		f := g.found[0]
-		e := hedgerow.Errorf(hedgerow.CodeNotFound, "there is no %s %q in the record%s", f.kind.Kind, g.name, in(g.found))
-		return e.WithHint("%s What it was before: hedgerow history %s %s", proofSentence(f, g.now()), f.kind.Plural, g.name)
+		return hedgerow.Errorf(hedgerow.CodeNotFound, "there is no %s %q in the record%s", f.kind.Kind, g.name, in(g.found)).WithHint("%s", proofSentence(f, g.now()))
 	}
 	switch o {
 	case "json", "yaml":
