@@ -327,5 +327,5 @@ func proofSentence(f found, now time.Time) string {
 	case p.Verdict != hedgerow.Complete:
 		return fmt.Sprintf("WARNING: the last reading of %s failed (%s); this is what run %d proved %s ago.", what, hedgerow.OneLine(p.Message), p.CompleteRun, age(now, p.CompleteAt))
 	}
-	return fmt.Sprintf("%d %s, proven %s ago by run %d.", p.Present, what, age(now, p.CompleteAt), p.CompleteRun)
+	return fmt.Sprintf("%s: %d, proven %s ago by run %d.", what, p.Present, age(now, p.CompleteAt), p.CompleteRun)
 }

@@ -127,9 +127,9 @@ func (a *app) printStatus(s statusJSON) {
 			if k.ProofAge != nil {
 				age = "proven " + hedgerow.Age(time.Duration(*k.ProofAge*float64(time.Second))) + " ago"
 			}
-			held = append(held, fmt.Sprintf("%s %s (%s; %s)", fmt.Sprint(k.Objects), hedgerow.OneLine(k.Plural), k.Verdict, age))
+			held = append(held, fmt.Sprintf("%s %d (%s; %s)", hedgerow.OneLine(k.Plural), k.Objects, k.Verdict, age))
 		case k.Objects > 0:
-			held = append(held, fmt.Sprintf("%d %s", k.Objects, hedgerow.OneLine(k.Plural)))
+			held = append(held, fmt.Sprintf("%s %d", hedgerow.OneLine(k.Plural), k.Objects))
 		default:
 			empty = append(empty, hedgerow.OneLine(k.Plural))
 		}
