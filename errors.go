@@ -58,7 +58,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf makes an Error; what %w wraps is kept as its cause.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
+	cause := errors.Unwrap(err)
+	if _, several := err.(interface{ Unwrap() []error }); several {
+		cause = err
+	}
+	return &Error{Code: code, Message: err.Error(), Err: cause}
 }
 
 // WithHint returns a copy of e that says what to do next.

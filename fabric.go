@@ -1,6 +1,7 @@
 package hedgerow
 
 import (
+	"math"
 	"regexp"
 	"time"
 )
@@ -100,24 +101,26 @@ func (p Policy) Validate() error {
 		return Errorf(CodeInvalid, "interval %s is out of range: use 30s to 24h, or manual", p.Interval)
 	case p.ConnectTimeout < 0 || p.RequestTimeout < 0 || p.PassTimeout < 0:
 		return Errorf(CodeInvalid, "a timeout must be positive")
-	case p.QPS < 0 || p.Burst < 0:
+	case !(p.QPS > 0) || math.IsInf(p.QPS, 0) || p.Burst < 0: // written so that NaN is refused
 		return Errorf(CodeInvalid, "qps and burst must be positive")
 	case p.PageSize < 0:
 		return Errorf(CodeInvalid, "page size must be 0 (whole lists) or more")
-	case p.MaxDeleteShare < 0 || p.MaxDeleteShare > 1:
+	case !(p.MaxDeleteShare >= 0 && p.MaxDeleteShare <= 1):
 		return Errorf(CodeInvalid, "max delete share %g is out of range: use 0 to 1", p.MaxDeleteShare)
+	case p.MaxDeleteFloor < 0:
+		return Errorf(CodeInvalid, "max delete floor must be positive")
 	}
 	return nil
 }
 
-var fabricName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?$`)
+var fabricName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 
 // ValidFabricName says what is wrong with a name for a fabric: it must be a
 // lower-case DNS label or dotted name of at most 63 characters, so that it can
 // stand in URLs, metrics and shell commands as it is.
 func ValidFabricName(name string) error {
-	if !fabricName.MatchString(name) {
-		return Errorf(CodeInvalid, "fabric name %q: use 1 to 63 lower-case letters, digits, '-' or '.', beginning and ending with a letter or digit", name)
+	if len(name) > 63 || !fabricName.MatchString(name) {
+		return Errorf(CodeInvalid, "fabric name %q: use 1 to 63 lower-case letters, digits, '-' or '.', with a letter or digit at both ends and beside every '.'", name)
 	}
 	return nil
 }

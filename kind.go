@@ -50,6 +50,9 @@ func (k Kind) APIVersion() string { return k.Group + "/" + k.Version }
 func (k Kind) Matches(word string) bool {
 	word = strings.ToLower(word)
 	base, group, dotted := strings.Cut(word, ".")
+	if base == "" {
+		return false // a kind may lack a singular
+	}
 	if dotted && group != k.Group && !strings.HasPrefix(k.Group, group+".") {
 		return false
 	}

@@ -8,8 +8,12 @@ import (
 // Ref is the identity of an object inside a fabric.
 type Ref struct{ Group, Kind, Namespace, Name string }
 
-// String is "Kind namespace/name", or "Kind name" without a namespace.
+// String is "Kind namespace/name", or "Kind name" without a namespace, or
+// "Kind" while nothing more is known.
 func (r Ref) String() string {
+	if r.Name == "" && r.Namespace == "" {
+		return r.Kind
+	}
 	if r.Namespace == "" {
 		return r.Kind + " " + r.Name
 	}

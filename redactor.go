@@ -3,9 +3,14 @@ package hedgerow
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 )
 
 // A Redactor knows the secrets in use and takes them out of text. Everything
@@ -30,28 +35,95 @@ func (r *Redactor) Add(s Secret) {
 	if r.texts == nil {
 		r.texts = map[string]struct{}{}
 	}
-	r.texts[string(text)] = struct{}{}
-	r.texts[base64.StdEncoding.EncodeToString(text)] = struct{}{}
-	r.texts[base64.RawURLEncoding.EncodeToString(text)] = struct{}{}
+	for _, form := range append(escaped(string(text)), encoded(text)...) {
+		if len(form) >= shortestSecret {
+			r.texts[form] = struct{}{}
+		}
+	}
+}
+
+// escaped are the forms that text takes inside quotes, JSON and URLs.
+func escaped(text string) []string {
+	quoted := strconv.Quote(text)
+	inJSON, _ := json.Marshal(text) // a string always marshals
+	return []string{
+		text,
+		OneLine(text),
+		quoted[1 : len(quoted)-1],
+		string(inJSON[1 : len(inJSON)-1]),
+		url.QueryEscape(text),
+		url.PathEscape(text),
+		url.UserPassword("", text).String()[1:],
+	}
+}
+
+// encoded are the forms that text takes in base64: alone, or with other bytes
+// around it, which gives one form for each of the three places that it can
+// begin at in a group of three bytes.
+func encoded(text []byte) []string {
+	var forms []string
+	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		forms = append(forms, enc.EncodeToString(text))
+		for before := range 3 {
+			// What stands before and after takes part in the characters at
+			// either end.
+			b64 := enc.EncodeToString(append(make([]byte, before), text...))
+			b64 = b64[(before*8+5)/6:]
+			if (before+len(text))%3 != 0 {
+				b64 = b64[:len(b64)-1]
+			}
+			forms = append(forms, b64)
+		}
+	}
+	return forms
 }
 
 // Text returns s without secrets and, on one line, without characters that
 // could forge a log line or command a terminal.
 func (r *Redactor) Text(s string) string {
-	if r != nil {
-		r.mu.RLock()
-		for t := range r.texts {
-			s = strings.ReplaceAll(s, t, withheld)
-		}
-		r.mu.RUnlock()
+	if r == nil {
+		return OneLine(s)
 	}
-	return OneLine(s)
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	// Secrets may overlap or lie inside one another: what any of them covers
+	// goes, so that none leaves the rest of another behind.
+	var covered []bool
+	for t := range r.texts {
+		for from := 0; ; from++ {
+			i := strings.Index(s[from:], t)
+			if i < 0 {
+				break
+			}
+			if covered == nil {
+				covered = make([]bool, len(s))
+			}
+			from += i
+			for j := range len(t) {
+				covered[from+j] = true
+			}
+		}
+	}
+	if covered == nil {
+		return OneLine(s)
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		switch {
+		case !covered[i]:
+			b.WriteByte(s[i])
+		case i == 0 || !covered[i-1]:
+			b.WriteString(withheld)
+		}
+	}
+	return OneLine(b.String())
 }
 
 // OneLine makes s safe to print: control characters, line breaks, terminal
-// escapes and direction overrides become visible as \uXXXX.
+// escapes and direction overrides become visible as \uXXXX or \UXXXXXXXX, and
+// bytes that are not UTF-8 become U+FFFD.
 func OneLine(s string) string {
-	plain := true
+	plain := utf8.ValidString(s)
 	for _, c := range s {
 		if !printable(c) {
 			plain = false
@@ -63,18 +135,13 @@ func OneLine(s string) string {
 	}
 	var b strings.Builder
 	for _, c := range s {
-		if printable(c) {
+		switch {
+		case printable(c):
 			b.WriteRune(c)
-			continue
-		}
-		const hex = "0123456789abcdef"
-		if c > 0xffff {
-			b.WriteRune(unicode.ReplacementChar)
-			continue
-		}
-		b.WriteString(`\u`)
-		for shift := 12; shift >= 0; shift -= 4 {
-			b.WriteByte(hex[c>>shift&0xf])
+		case c > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, c)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, c)
 		}
 	}
 	return b.String()

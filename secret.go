@@ -2,6 +2,8 @@ package hedgerow
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 )
 
@@ -9,21 +11,29 @@ const withheld = "***"
 
 // A Secret is text that must not be seen. However it is printed, logged or
 // serialised it shows "***" or fails; only Reveal gives it back.
-type Secret struct{ text []byte }
+//
+// The text lies behind a function because fmt, which calls no method on an
+// unexported field, prints everything that reflection can reach.
+type Secret struct{ text func() []byte }
 
 // NewSecret wraps text. The caller must not change text afterwards.
-func NewSecret(text []byte) Secret { return Secret{text} }
+func NewSecret(text []byte) Secret { return Secret{func() []byte { return text }} }
 
 // Reveal returns the text itself.
-func (s Secret) Reveal() []byte { return s.text }
+func (s Secret) Reveal() []byte {
+	if s.text == nil {
+		return nil
+	}
+	return s.text()
+}
 
 // IsZero reports whether there is nothing in it.
-func (s Secret) IsZero() bool { return len(s.text) == 0 }
+func (s Secret) IsZero() bool { return len(s.Reveal()) == 0 }
 
 func (Secret) String() string { return withheld }
 
-// GoString keeps %#v from printing the text.
-func (Secret) GoString() string { return withheld }
+// Format makes every verb print the same.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, withheld) }
 
 // LogValue keeps slog from printing the text.
 func (Secret) LogValue() slog.Value { return slog.StringValue(withheld) }

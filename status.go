@@ -130,20 +130,25 @@ func StatusOf(f Facts, now time.Time) Status {
 }
 
 func stale(f Facts, now time.Time) bool {
+	if f.LastComplete.IsZero() {
+		return true // a complete run whose reading is not in the record proves nothing
+	}
 	age := now.Sub(f.LastComplete)
 	return age < -clockTolerance || f.Interval > 0 && age > f.Interval
 }
 
 func failure(r Run) string {
-	m := strings.TrimSuffix(r.Message, ".")
+	what := "failed"
 	switch r.Outcome {
 	case RunPartial:
-		return fmt.Sprintf("Run %d could read only a part: %s.", r.ID, m)
+		what = "could read only a part"
 	case Interrupted:
-		return fmt.Sprintf("Run %d was interrupted: %s.", r.ID, m)
-	default:
-		return fmt.Sprintf("Run %d failed: %s.", r.ID, m)
+		what = "was interrupted"
 	}
+	if m := strings.TrimRight(r.Message, ". \n"); m != "" {
+		what += ": " + m
+	}
+	return fmt.Sprintf("Run %d %s.", r.ID, what)
 }
 
 func connection(f Facts) Facet {
@@ -151,13 +156,13 @@ func connection(f Facts) Facet {
 	case !f.Configured:
 		return Facet{"none", "No cluster is configured."}
 	case f.Last == nil:
-		return Facet{"untried", "The cluster has not been contacted yet."}
+		return withTrust(f, Facet{"untried", "The cluster has not been contacted yet."})
 	case f.Last.Outcome == RunComplete:
 		return withTrust(f, Facet{"ok", "The cluster answered every request of the last run."})
 	case f.Last.Outcome == RunPartial || f.Last.Code == CodeGuard:
 		return withTrust(f, Facet{"degraded", failure(*f.Last)})
 	case f.Last.Outcome == Interrupted:
-		return Facet{"unknown", failure(*f.Last)}
+		return withTrust(f, Facet{"unknown", failure(*f.Last)})
 	default:
 		return withTrust(f, Facet{"failed", failure(*f.Last)})
 	}
@@ -189,6 +194,8 @@ func drift(f Facts) Facet {
 	switch {
 	case !f.Repository:
 		return Facet{"none", "No repository is configured, so there is nothing to compare with."}
+	case f.LastComplete.IsZero():
+		return Facet{"unknown", "Nothing to compare with Git yet: no complete reading exists."}
 	case f.OpenChanges > 0:
 		return Facet{"open", fmt.Sprintf("%s between Git and cluster.", Count(f.OpenChanges, "open change"))}
 	default:
@@ -239,12 +246,20 @@ func conditions(f Facts, s Status) []Condition {
 	// Stalled: waiting will not help, a person must act.
 	st := Condition{Type: "Stalled", Reason: "NotStalled", Message: "Nothing waits for a person."}
 	if f.Last != nil && f.Last.Outcome != RunComplete && needsPerson(f.Last.Code) {
-		st = Condition{Type: "Stalled", Status: true, Reason: string(f.Last.Code), Message: failure(*f.Last), Since: f.Last.FinishedAt}
+		st = Condition{Type: "Stalled", Status: true, Reason: reason(f.Last.Code), Message: failure(*f.Last), Since: f.Last.FinishedAt}
 	}
 	return []Condition{ready, rec, st}
 }
 
-func reason(b Badge) string { return strings.ReplaceAll(string(b), " ", "") }
+// reason writes a badge or a code as the one word, CamelCase, that Kubernetes
+// wants for a reason: InSync, TlsExpired.
+func reason[T ~string](words T) string {
+	var b strings.Builder
+	for w := range strings.FieldsFuncSeq(string(words), func(c rune) bool { return c == ' ' || c == '-' }) {
+		b.WriteString(strings.ToUpper(w[:1]) + w[1:])
+	}
+	return b.String()
+}
 
 func needsPerson(c Code) bool {
 	switch c {

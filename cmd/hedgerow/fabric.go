@@ -171,4 +171,3 @@ func (a *app) fabricRemove() *cobra.Command {
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")
 	return cmd
 }
-

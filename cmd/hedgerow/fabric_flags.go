@@ -130,4 +130,3 @@ func (f *fabricFlags) policy(cmd *cobra.Command, p *hedgerow.Policy) error {
 	*p = p.WithDefaults()
 	return p.Validate()
 }
-

@@ -139,4 +139,3 @@ func (a *app) fabricShow() *cobra.Command {
 	cmd.Flags().StringVarP(&o, "output", "o", "", "json")
 	return cmd
 }
-

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -199,6 +200,11 @@ func (g *getting) print(o string, noHeaders bool) error {
 	for _, f := range g.found {
 		n += len(f.objects)
 	}
+	if len(g.found) == 1 && n == 0 {
+		if err := g.unproven(); err != nil {
+			return err
+		}
+	}
 	if g.name != "" && n == 0 {
 		f := g.found[0]
 		return hedgerow.Errorf(hedgerow.CodeNotFound, "there is no %s %q in the record%s", f.kind.Kind, g.name, in(g.found)).WithHint("%s", proofSentence(f, g.now()))
@@ -312,6 +318,17 @@ func (g *getting) tables(noHeaders bool) error {
 		}
 		for _, f := range byKind[id] {
 			g.note("%s", proofSentence(f, g.now()))
+		}
+	}
+	return nil
+}
+
+// unproven fails when a kind was never read whole: what was not read must not
+// pass for empty.
+func (g *getting) unproven() error {
+	for _, f := range g.found {
+		if f.proof.CompleteRun == 0 {
+			return hedgerow.Errorf(cmp.Or(f.proof.Code, hedgerow.CodeNotFound), "%s of fabric %s have never been read whole: %s", f.kind.Plural, f.fabric.Name, f.proof.Message)
 		}
 	}
 	return nil

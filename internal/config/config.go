@@ -98,7 +98,22 @@ func (c Config) validate() error {
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		return hedgerow.Errorf(hedgerow.CodeInvalid, "log format %q: use text or json", c.LogFormat)
 	}
-	if strings.Contains(c.DB, "://") && !strings.HasPrefix(c.DB, "postgres://") && !strings.HasPrefix(c.DB, "postgresql://") {
+	return c.validateDB()
+}
+
+// validateDB does not say what it found: it may hold a password.
+func (c Config) validateDB() error {
+	if !strings.Contains(c.DB, "://") {
+		if strings.Contains(c.DB, passwordParam+"=") {
+			return hedgerow.Errorf(hedgerow.CodeInvalid, "the database is a path or a postgres:// URL, not a list of settings")
+		}
+		return nil
+	}
+	u, err := url.Parse(c.DB)
+	switch {
+	case err != nil:
+		return hedgerow.Errorf(hedgerow.CodeInvalid, "the database's URL cannot be read: characters such as %%, @ and / of its password must be escaped")
+	case u.Scheme != "postgres" && u.Scheme != "postgresql":
 		return hedgerow.Errorf(hedgerow.CodeInvalid, "the database is a path or a postgres:// URL")
 	}
 	return nil
@@ -113,21 +128,52 @@ func (c Config) Level() (slog.Level, error) {
 	return l, nil
 }
 
+// passwordParam is where a postgres:// URL can hold a password besides its
+// usual place.
+const passwordParam = "password"
+
 // Secret is the password in the database's URL, zero without one.
 func (c Config) Secret() hedgerow.Secret {
-	if u, err := url.Parse(c.DB); err == nil && u.User != nil {
-		if p, ok := u.User.Password(); ok {
-			return hedgerow.NewSecret([]byte(p))
-		}
+	u, err := url.Parse(c.DB)
+	if err != nil {
+		return hedgerow.Secret{}
+	}
+	if p, ok := u.User.Password(); ok {
+		return hedgerow.NewSecret([]byte(p))
+	}
+	if p := u.Query().Get(passwordParam); p != "" {
+		return hedgerow.NewSecret([]byte(p))
 	}
 	return hedgerow.Secret{}
 }
 
 // String prints the settings without secrets.
 func (c Config) String() string {
-	db := c.DB
-	if u, err := url.Parse(db); err == nil && u.User != nil {
-		db = u.Redacted()
+	return fmt.Sprintf("data=%s db=%s key-file=%s log-level=%s log-format=%s fabric=%s", c.Data, c.publicDB(), c.KeyFile, c.LogLevel, c.LogFormat, c.Fabric)
+}
+
+// GoString keeps %#v from printing what String does not.
+func (c Config) GoString() string { return c.String() }
+
+// LogValue keeps slog from it.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// publicDB is where the database is, without what opens it.
+func (c Config) publicDB() string {
+	const withheld = "xxxxx" // as url.Redacted has it
+	if c.validateDB() != nil {
+		return withheld
 	}
-	return fmt.Sprintf("data=%s db=%s key-file=%s log-level=%s log-format=%s fabric=%s", c.Data, db, c.KeyFile, c.LogLevel, c.LogFormat, c.Fabric)
+	u, err := url.Parse(c.DB)
+	if err != nil || !strings.Contains(c.DB, "://") {
+		return c.DB // a path
+	}
+	q := u.Query()
+	for name := range q {
+		if strings.Contains(name, passwordParam) { // sslpassword too
+			q.Set(name, withheld)
+			u.RawQuery = q.Encode()
+		}
+	}
+	return u.Redacted()
 }

@@ -14,22 +14,23 @@ import (
 // their columns.
 func (c *Client) manifest(ctx context.Context, kinds []hedgerow.Kind) string {
 	var b strings.Builder
+	subject, name := c.subject(ctx)
 	role, binding, ns := "Role", "RoleBinding", fmt.Sprintf("\n  namespace: %s", c.cluster.Namespace)
 	if c.cluster.Namespace == "" {
 		role, binding, ns = "ClusterRole", "ClusterRoleBinding", ""
 	}
 	// A Role cannot grant what lies outside namespaces.
 	inside := func(k hedgerow.Kind) bool { return k.Namespaced || role == "ClusterRole" }
-	fmt.Fprintf(&b, "apiVersion: rbac.authorization.k8s.io/v1\nkind: %s\nmetadata:\n  name: hedgerow-observer%s\nrules:\n", role, ns)
+	fmt.Fprintf(&b, "apiVersion: rbac.authorization.k8s.io/v1\nkind: %s\nmetadata:\n  name: hedgerow-observer-%s%s\nrules:\n", role, name, ns)
 	rules(&b, kinds, inside)
-	subject := c.subject(ctx)
-	fmt.Fprintf(&b, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: %s\nmetadata:\n  name: hedgerow-observer%s\n", binding, ns)
-	fmt.Fprintf(&b, "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %s, name: hedgerow-observer}\nsubjects:\n- %s\n", role, subject)
-	b.WriteString("---\n# For printer columns and schemas; it works without.\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: hedgerow-definitions\nrules:\n")
+	fmt.Fprintf(&b, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: %s\nmetadata:\n  name: hedgerow-observer-%s%s\n", binding, name, ns)
+	fmt.Fprintf(&b, "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %s, name: hedgerow-observer-%s}\nsubjects:\n- %s\n", role, name, subject)
+	b.WriteString("---\n")
+	fmt.Fprintf(&b, "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: hedgerow-definitions-%s\nrules:\n", name)
 	rules(&b, kinds, func(k hedgerow.Kind) bool { return !inside(k) })
-	b.WriteString("- apiGroups: [apiextensions.k8s.io]\n  resources: [customresourcedefinitions]\n  verbs: [get, list]\n")
-	b.WriteString("---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: hedgerow-definitions\n")
-	fmt.Fprintf(&b, "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: hedgerow-definitions}\nsubjects:\n- %s\n", subject)
+	b.WriteString("# For printer columns and schemas; observing works without this rule.\n- apiGroups: [apiextensions.k8s.io]\n  resources: [customresourcedefinitions]\n  verbs: [get, list]\n")
+	fmt.Fprintf(&b, "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: hedgerow-definitions-%s\n", name)
+	fmt.Fprintf(&b, "roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: hedgerow-definitions-%s}\nsubjects:\n- %s\n", name, subject)
 	return b.String()
 }
 
@@ -47,20 +48,32 @@ func rules(b *strings.Builder, kinds []hedgerow.Kind, only func(hedgerow.Kind) b
 	}
 }
 
-// subject is whom to grant to: the identity that the cluster takes us for, or
-// a ServiceAccount to be made.
-func (c *Client) subject(ctx context.Context) string {
+// subject is whom to grant to, as YAML and as a part of names: the identity
+// that the cluster takes us for, or a ServiceAccount to be made. Every subject
+// has roles of its own name, so that granting to one takes nothing from another.
+func (c *Client) subject(ctx context.Context) (yaml, name string) {
 	who := c.whoAmI(ctx)
 	if account, ok := strings.CutPrefix(who, "system:serviceaccount:"); ok {
-		ns, name, _ := strings.Cut(account, ":")
-		return fmt.Sprintf("{kind: ServiceAccount, name: %s, namespace: %s}", name, ns)
+		ns, n, _ := strings.Cut(account, ":")
+		return fmt.Sprintf("{kind: ServiceAccount, name: %s, namespace: %s}", n, ns), label(ns + "-" + n)
 	}
 	if who != "" && who != "system:anonymous" {
-		return fmt.Sprintf("{kind: User, apiGroup: rbac.authorization.k8s.io, name: %q}", who)
+		return fmt.Sprintf("{kind: User, apiGroup: rbac.authorization.k8s.io, name: %q}", who), label(who)
 	}
 	ns := c.cluster.Namespace
 	if ns == "" {
 		ns = "default"
 	}
-	return fmt.Sprintf("{kind: ServiceAccount, name: hedgerow, namespace: %s}", ns)
+	return fmt.Sprintf("{kind: ServiceAccount, name: hedgerow, namespace: %s}", ns), label(ns)
+}
+
+// label makes a text fit for the name of an object.
+func label(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(s))
+	return strings.Trim(s[:min(len(s), 63)], "-")
 }

@@ -62,12 +62,12 @@ func (r *Reader) Read(item []byte) (o hedgerow.Object, err error) {
 		}
 	}()
 	if len(item) > MaxObject {
-		_ = identify(r.reset(item), &o) // what it does find is enough for the message
+		_ = Identity(item, &o) // what it does find is enough for the message
 		return o, hedgerow.Errorf(hedgerow.CodeTooLarge, "%s has %d bytes, more than the %d that are read", o.Ref, len(item), MaxObject)
 	}
 	if err := r.read(item, &o); err != nil {
 		if o.Name == "" {
-			_ = identify(r.reset(item), &o)
+			_ = Identity(item, &o)
 		}
 		return o, hedgerow.Errorf(hedgerow.CodeGarbage, "%s: %w", o.Ref, err)
 	}
@@ -85,7 +85,7 @@ func (r *Reader) reset(item []byte) *jsontext.Decoder {
 // Identity reads what identifies a resource, its uid and its resourceVersion,
 // and nothing else.
 func Identity(item []byte, o *hedgerow.Object) error {
-	return identify(jsontext.NewDecoder(bytes.NewReader(item), jsontext.AllowDuplicateNames(true)), o)
+	return identify(jsontext.NewDecoder(bytes.NewReader(item), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)), o)
 }
 
 func identify(d *jsontext.Decoder, o *hedgerow.Object) error {
@@ -147,15 +147,18 @@ func (r *Reader) read(item []byte, o *hedgerow.Object) error {
 	if o.Name == "" {
 		return errors.New("it has no metadata.name")
 	}
+	if err := possible(o); err != nil {
+		return err
+	}
 	if kind != r.kind.Kind {
 		return fmt.Errorf("it says that its kind is %q", kind)
 	}
-	top := append(rest, // with keys that eachMember found to differ
+	rest = append(rest, // with keys that eachMember found to differ
 		field{"apiVersion", quote(apiVersion)},
 		field{"kind", quote(kind)},
 		field{"metadata", object(nil, meta)})
-	sortFields(top)
-	r.out = object(r.out[:0], top)
+	sortFields(rest)
+	r.out = object(r.out[:0], rest)
 	content := r.out
 	if r.rule != nil {
 		var vitals []byte
@@ -169,6 +172,27 @@ func (r *Reader) read(item []byte, o *hedgerow.Object) error {
 	}
 	o.Content = bytes.Clone(content)
 	o.Digest = sha256.Sum256(o.Content)
+	return nil
+}
+
+// maxName is the length of the longest name that Kubernetes allows.
+const maxName = 253
+
+// possible refuses an identity that no API server gives an object: it stands
+// in paths, tables and messages, and has to be the same text everywhere.
+func possible(o *hedgerow.Object) error {
+	for _, f := range []struct{ field, text string }{
+		{"name", o.Name}, {"namespace", o.Namespace}, {"uid", o.UID}, {"resourceVersion", o.ResourceVersion},
+	} {
+		if len(f.text) > maxName {
+			return fmt.Errorf("its metadata.%s has %d characters, more than %d", f.field, len(f.text), maxName)
+		}
+		for i := range len(f.text) {
+			if c := f.text[i]; c <= ' ' || c >= 0x7f || c == '/' || c == '%' {
+				return fmt.Errorf("its metadata.%s holds a character that Kubernetes does not allow there", f.field)
+			}
+		}
+	}
 	return nil
 }
 

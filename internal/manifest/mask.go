@@ -74,54 +74,62 @@ func (m Mask) fields(content []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !m.walk(v, false) {
+	root, ok := v.(map[string]any)
+	if !ok {
 		return content, nil
+	}
+	// What metadata holds are names, and its annotations are masked already.
+	meta := root["metadata"]
+	delete(root, "metadata")
+	if !m.walk(root, false) {
+		return content, nil
+	}
+	if meta != nil {
+		root["metadata"] = meta
 	}
 	return encode(v)
 }
 
 // walk masks in place and reports whether it did. It masks the text, or the
-// list of texts, of a field with a secret's name; the value of a {name, value}
+// texts in lists, of a field with a secret's name; the value of a {name, value}
 // pair with one; and {value} or {data} directly below one. It goes no deeper,
 // for the keys of maps are names that people chose: a subnet may be called
-// "token".
-func (m Mask) walk(v any, below bool) (changed bool) {
-	switch v := v.(type) {
-	case map[string]any:
-		pair, _ := v["name"].(string)
-		for k, e := range v {
-			secret := secretName.MatchString(k) || (k == "value" || k == "data") && (below || secretName.MatchString(pair))
-			switch e := e.(type) {
-			case string:
-				if secret {
-					v[k] = m.hide(e)
-					changed = true
-				}
-			case []any:
-				changed = m.list(e, secret) || changed
-			case map[string]any:
-				if k == "labels" || k == "annotations" {
-					continue // their keys are names, and annotations are masked already
-				}
-				changed = m.walk(e, secret) || changed
+// "token". For the same reason numbers stay, as in a map of VPCs to VNIs.
+func (m Mask) walk(v map[string]any, below bool) (changed bool) {
+	pair, _ := v["name"].(string)
+	for k, e := range v {
+		secret := secretName.MatchString(k) || (k == "value" || k == "data") && (below || secretName.MatchString(pair))
+		switch e := e.(type) {
+		case string:
+			if secret {
+				v[k] = m.hide(e)
+				changed = true
 			}
+		case []any:
+			changed = m.list(e, secret) || changed
+		case map[string]any:
+			if k == "labels" {
+				continue // their keys are names
+			}
+			changed = m.walk(e, secret) || changed
 		}
-	case []any:
-		changed = m.list(v, false)
 	}
 	return changed
 }
 
 func (m Mask) list(v []any, secret bool) (changed bool) {
 	for i, e := range v {
-		if text, ok := e.(string); ok {
+		switch e := e.(type) {
+		case string:
 			if secret {
-				v[i] = m.hide(text)
+				v[i] = m.hide(e)
 				changed = true
 			}
-			continue
+		case []any:
+			changed = m.list(e, secret) || changed
+		case map[string]any:
+			changed = m.walk(e, secret) || changed
 		}
-		changed = m.walk(e, secret) || changed
 	}
 	return changed
 }

@@ -12,8 +12,8 @@ import (
 // rule is a compiled hedgerow.ContentRule.
 type rule struct{ keep, vitals []pattern }
 
-// pattern is a dotted path: a name, "*" for any key or index, or "**" at the
-// end for everything below.
+// pattern is a dotted path to a text, number or boolean: a name, "*" for any
+// key or index, or "**" at the end for everything below.
 type pattern []string
 
 func compile(r hedgerow.ContentRule) *rule {
@@ -63,12 +63,16 @@ func (r *rule) split(content []byte, generation int64) (kept, vitals []byte, err
 	return kept, vitals, nil
 }
 
-// pick copies the parts of v that any pattern reaches.
+// pick copies the parts of v that any pattern reaches. A pattern without "**"
+// at its end reaches no map or list: when a later release puts one there,
+// nobody has looked at what it holds.
 func pick(v any, ps []pattern) (any, bool) {
+	leaf := false
 	for _, p := range ps {
-		if len(p) == 0 || p[0] == "**" {
+		if len(p) > 0 && p[0] == "**" {
 			return v, true
 		}
+		leaf = leaf || len(p) == 0
 	}
 	switch v := v.(type) {
 	case map[string]any:
@@ -91,7 +95,7 @@ func pick(v any, ps []pattern) (any, bool) {
 		}
 		return out, len(out) > 0
 	}
-	return nil, false
+	return v, leaf
 }
 
 // advance returns what is left of the patterns that allow key; a list's

@@ -11,9 +11,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/client-go/util/jsonpath"
 
@@ -56,7 +58,7 @@ func Objects(k hedgerow.Kind, rows []Row, opt TableOptions, now time.Time) (Tabl
 		return t, err
 	}
 	for _, c := range cols {
-		t.Header = append(t.Header, strings.ToUpper(c.Name))
+		t.Header = append(t.Header, clip(hedgerow.OneLine(strings.ToUpper(c.Name))))
 	}
 	if opt.Labels {
 		t.Header = append(t.Header, "LABELS")
@@ -68,12 +70,12 @@ func Objects(k hedgerow.Kind, rows []Row, opt TableOptions, now time.Time) (Tabl
 		}
 		var cells []string
 		if opt.Fabric {
-			cells = append(cells, r.Fabric)
+			cells = append(cells, clip(hedgerow.OneLine(r.Fabric)))
 		}
 		if opt.Namespace {
-			cells = append(cells, hedgerow.OneLine(r.Object.Namespace))
+			cells = append(cells, clip(hedgerow.OneLine(r.Object.Namespace)))
 		}
-		cells = append(cells, hedgerow.OneLine(r.Object.Name))
+		cells = append(cells, clip(hedgerow.OneLine(r.Object.Name)))
 		for _, c := range cols {
 			cells = append(cells, c.cell(tree, now))
 		}
@@ -111,19 +113,30 @@ func compile(k hedgerow.Kind, wide bool) ([]column, error) {
 	return cols, nil
 }
 
+// stored reports whether a rule lets what path finds be stored: what describes
+// the object, annotations apart, and what a path of the rule reaches.
 func stored(r hedgerow.ContentRule, path string) bool {
-	path = strings.TrimPrefix(path, ".")
+	path = strings.TrimPrefix(brackets.ReplaceAllString(path, ".*"), ".")
 	if strings.HasPrefix(path, "metadata.") {
-		return true
+		return !strings.HasPrefix(path, "metadata.annotations")
 	}
-	under := func(list []string) bool {
-		return slices.ContainsFunc(list, func(p string) bool {
-			base := strings.TrimSuffix(p, ".**")
-			return p == path || base != p && (path == base || strings.HasPrefix(path, base+"."))
-		})
+	steps := strings.Split(path, ".")
+	reaches := func(p string) bool {
+		for i, s := range strings.Split(p, ".") {
+			switch {
+			case s == "**":
+				return true
+			case i >= len(steps) || s != "*" && s != steps[i]:
+				return false
+			}
+		}
+		return len(steps) == strings.Count(p, ".")+1
 	}
-	return under(r.Keep) || under(r.Vitals)
+	return slices.ContainsFunc(r.Keep, reaches) || slices.ContainsFunc(r.Vitals, reaches)
 }
+
+// brackets are the steps of a JSONPath into a list: [0], [*], [?(@.type=="x")].
+var brackets = regexp.MustCompile(`\[[^\]]*\]`)
 
 // cell shows the value that a column finds, as an API server prints it.
 func (c column) cell(tree any, now time.Time) string {
@@ -136,7 +149,7 @@ func (c column) cell(tree any, now time.Time) string {
 		text, _ := v.(string)
 		t, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return hedgerow.OneLine(text)
+			return clip(hedgerow.OneLine(text))
 		}
 		return hedgerow.Age(now.Sub(t))
 	}
@@ -145,9 +158,20 @@ func (c column) cell(tree any, now time.Time) string {
 		for i, r := range results[0] {
 			all[i] = Text(r.Interface())
 		}
-		return strings.Join(all, " ")
+		return clip(strings.Join(all, " "))
 	}
-	return Text(v)
+	return clip(Text(v))
+}
+
+// longest is the most characters that a cell shows. Every row is as wide as
+// the widest, so one object could otherwise make a table of gigabytes.
+const longest = 1000
+
+func clip(s string) string {
+	if len(s) <= longest || utf8.RuneCountInString(s) <= longest {
+		return s
+	}
+	return string([]rune(s)[:longest-1]) + "…"
 }
 
 // Text shows a JSON value on one line: texts as they are, everything else as
@@ -177,7 +201,7 @@ func labels(tree any) string {
 		return "<none>"
 	}
 	slices.Sort(all)
-	return hedgerow.OneLine(strings.Join(all, ","))
+	return clip(hedgerow.OneLine(strings.Join(all, ",")))
 }
 
 // Labels returns the labels of an object's tree.
@@ -213,7 +237,9 @@ func Tree(o hedgerow.Object) (map[string]any, error) {
 	if o.UID != "" {
 		meta["uid"], meta["resourceVersion"] = o.UID, o.ResourceVersion
 		meta["generation"] = json.Number(fmt.Sprint(o.Generation))
-		meta["creationTimestamp"] = o.CreatedAt.UTC().Format(time.RFC3339)
+		if !o.CreatedAt.IsZero() {
+			meta["creationTimestamp"] = o.CreatedAt.UTC().Format(time.RFC3339)
+		}
 	}
 	return tree, nil
 }

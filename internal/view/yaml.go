@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -27,7 +30,7 @@ func YAML(tree any) ([]byte, error) {
 	if err := e.Encode(n); err != nil {
 		return nil, err
 	}
-	return escape(b.Bytes()), nil
+	return escape(b.Bytes(), hedgerow.OneLine), nil
 }
 
 // JSON writes v as indented JSON, with the same escapes.
@@ -39,23 +42,39 @@ func JSON(v any) ([]byte, error) {
 	if err := e.Encode(v); err != nil {
 		return nil, err
 	}
-	return escape(b.Bytes()), nil
+	return escape(b.Bytes(), func(line string) string {
+		line = hedgerow.OneLine(line)
+		return beyond.ReplaceAllStringFunc(line, pair)
+	}), nil
 }
 
-// escape writes characters that do not print as \uXXXX. In JSON they can stand
-// in texts only, and node has put every YAML text that has one in double
-// quotes.
-func escape(b []byte) []byte {
-	lines := strings.SplitAfter(string(b), "\n")
+// escape writes the characters of every line that do not print as line does. In
+// JSON they can stand in texts only, and node has put every YAML text that has
+// one in double quotes.
+func escape(b []byte, line func(string) string) []byte {
 	var out bytes.Buffer
-	for _, l := range lines {
+	for l := range strings.Lines(string(b)) {
 		text, nl := strings.CutSuffix(l, "\n")
-		out.WriteString(hedgerow.OneLine(text))
+		out.WriteString(line(text))
 		if nl {
 			out.WriteByte('\n')
 		}
 	}
 	return out.Bytes()
+}
+
+// beyond is an escape that YAML has and JSON has not. In JSON's own text every
+// backslash is part of an escape, and none begins so.
+var beyond = regexp.MustCompile(`\\(?:\\|U[0-9a-f]{8})`)
+
+// pair writes such an escape as JSON does, as two halves.
+func pair(escape string) string {
+	code, err := strconv.ParseUint(strings.TrimPrefix(escape, `\U`), 16, 32)
+	if err != nil {
+		return escape // an escaped backslash
+	}
+	high, low := utf16.EncodeRune(rune(code))
+	return fmt.Sprintf(`\u%04x\u%04x`, high, low)
 }
 
 func node(v any) (*yaml.Node, error) {
@@ -89,11 +108,11 @@ func node(v any) (*yaml.Node, error) {
 	case string:
 		return text(v), nil
 	case json.Number:
-		tag := "!!int"
-		if strings.ContainsAny(v.String(), ".eE") {
-			tag = "!!float"
+		n := &yaml.Node{Kind: yaml.ScalarNode, Value: v.String()}
+		if _, err := v.Float64(); err != nil {
+			n.Tag = "!!float" // too large for readers to see that it is one
 		}
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: v.String()}, nil
+		return n, nil
 	case nil, bool:
 		n := &yaml.Node{}
 		return n, n.Encode(v)
@@ -101,12 +120,16 @@ func node(v any) (*yaml.Node, error) {
 	return nil, fmt.Errorf("a tree has no %T", v)
 }
 
+// yaml11 are texts that readers of YAML 1.1, kubectl among them, take for a
+// boolean or for a number to the base of 60. A MAC address can be one.
+var yaml11 = regexp.MustCompile(`^(?i:y|yes|n|no|on|off)$|^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$`)
+
 // text is a string node: quoted when it would read back as something else, and
 // always when it has characters that do not print.
 func text(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	one := strings.ReplaceAll(s, "\n", "")
-	if !utf8.ValidString(s) || hedgerow.OneLine(one) != one {
+	if !utf8.ValidString(s) || yaml11.MatchString(s) || hedgerow.OneLine(one) != one {
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n

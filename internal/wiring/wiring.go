@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -31,55 +32,98 @@ func Parse(content []byte) (Tree, error) {
 	return v, nil
 }
 
-// Texts calls fn with every text that path reaches in v. A path is dotted: a
-// name is a key; "*" is every element of a list or map; "@" is every key of a
-// map, as a text; "**" is any depth, none included.
-func Texts(v Tree, path string, fn func(text string)) {
-	texts(v, strings.Split(path, "."), fn)
+// Texts calls fn with every text that pattern reaches in v, and the path of
+// each. A pattern is dotted: a name is a key; "*" is every element of a list or
+// map; "@" is every key of a map, as a text; "**" is any depth, none included.
+// A path is written as internal/diff writes it, spec.links[0].leaf.port, but
+// that a key which is the text itself stands in brackets: spec.permit[0]["a"].
+func Texts(v Tree, pattern string, fn func(path, text string)) {
+	w := walker{fn: fn}
+	w.walk(v, strings.Split(pattern, "."))
 }
 
-func texts(v Tree, path []string, fn func(string)) {
-	if len(path) == 0 {
+type walker struct {
+	fn  func(path, text string)
+	way []step // to where the walker is
+}
+
+// step is a key, or an index when there is none.
+type step struct {
+	key   string
+	index int
+	kind  stepKind
+}
+
+type stepKind int
+
+const (
+	byKey stepKind = iota
+	byIndex
+	theKey // the key itself is what was sought
+)
+
+func (w *walker) walk(v Tree, pattern []string) {
+	if len(pattern) == 0 {
 		if s, ok := v.(string); ok {
-			fn(s)
+			w.fn(path(w.way), s)
 		}
 		return
 	}
-	head, rest := path[0], path[1:]
+	head, rest := pattern[0], pattern[1:]
+	below := rest
 	if head == "**" {
-		texts(v, rest, fn)
+		w.walk(v, rest)
+		below = pattern
 	}
 	switch v := v.(type) {
 	case map[string]any:
 		switch head {
 		case "**", "*":
-			next := rest
-			if head == "**" {
-				next = path
-			}
 			for _, k := range sortedKeys(v) {
-				texts(v[k], next, fn)
+				w.into(step{key: k}, v[k], below)
 			}
 		case "@":
 			for _, k := range sortedKeys(v) {
-				texts(k, rest, fn)
+				w.into(step{key: k, kind: theKey}, k, rest)
 			}
 		default:
 			if e, ok := v[head]; ok {
-				texts(e, rest, fn)
+				w.into(step{key: head}, e, rest)
 			}
 		}
 	case []any:
-		for _, e := range v {
-			switch head {
-			case "**":
-				texts(e, path, fn)
-			case "*":
-				texts(e, rest, fn)
+		if head == "**" || head == "*" {
+			for i, e := range v {
+				w.into(step{index: i, kind: byIndex}, e, below)
 			}
 		}
 	}
 }
+
+func (w *walker) into(s step, v Tree, pattern []string) {
+	w.way = append(w.way, s)
+	w.walk(v, pattern)
+	w.way = w.way[:len(w.way)-1]
+}
+
+func path(way []step) string {
+	var b strings.Builder
+	for _, s := range way {
+		switch {
+		case s.kind == byIndex:
+			fmt.Fprintf(&b, "[%d]", s.index)
+		case s.kind == theKey || !plain.MatchString(s.key):
+			fmt.Fprintf(&b, "[%q]", s.key)
+		case b.Len() > 0:
+			b.WriteString("." + s.key)
+		default:
+			b.WriteString(s.key)
+		}
+	}
+	return b.String()
+}
+
+var plain = regexp.MustCompile(`^[-_0-9A-Za-z]+$`)
 
 func sortedKeys(m map[string]any) []string {
 	keys := make([]string, 0, len(m))
@@ -94,20 +138,26 @@ func sortedKeys(m map[string]any) []string {
 type Link struct {
 	To   hedgerow.KindID
 	Name string
-	Path string // of the field that makes it
+	Path string // of the first field that makes it
 }
 
-// Links returns what an object of kind k refers to, each target and path once,
-// in the order of the kind's references.
+// Links returns what an object of kind k refers to, each target once, in the
+// order of the kind's references.
 func Links(k hedgerow.Kind, v Tree) []Link {
+	type target struct {
+		to   hedgerow.KindID
+		name string
+	}
 	var links []Link
+	seen := map[target]bool{}
 	for _, r := range k.References {
-		Texts(v, r.Path, func(text string) {
-			if name, ok := target(text, r.Part); ok {
-				if l := (Link{r.To, name, r.Path}); !slices.Contains(links, l) {
-					links = append(links, l)
-				}
+		Texts(v, r.Path, func(path, text string) {
+			name, ok := named(text, r.Part)
+			if !ok || seen[target{r.To, name}] {
+				return
 			}
+			seen[target{r.To, name}] = true
+			links = append(links, Link{r.To, name, path})
 		})
 	}
 	return links
@@ -115,7 +165,8 @@ func Links(k hedgerow.Kind, v Tree) []Link {
 
 const externalPrefix = "ext."
 
-func target(text string, part hedgerow.Part) (name string, ok bool) {
+// named is the name in a reference text.
+func named(text string, part hedgerow.Part) (name string, ok bool) {
 	switch part {
 	case hedgerow.BeforeSlash:
 		name, _, _ = strings.Cut(text, "/")
@@ -141,28 +192,33 @@ type Agent struct {
 	Heartbeat time.Time
 }
 
-// ReadAgent reads an Agent from its content and vitals.
+// ReadAgent reads an Agent from its content and vitals. What is not there reads
+// as never: not applied yet, never heard of.
 func ReadAgent(generation int64, content, vitals []byte) (Agent, error) {
-	var c struct {
-		Status struct {
-			LastAppliedGen json.Number `json:"lastAppliedGen"`
-		} `json:"status"`
-	}
-	var v struct {
-		Status struct {
-			LastHeartbeat string `json:"lastHeartbeat"`
-		} `json:"status"`
-	}
-	if err := json.Unmarshal(content, &c); err != nil {
-		return Agent{}, fmt.Errorf("agent: %w", err)
-	}
-	if vitals != nil {
-		if err := json.Unmarshal(vitals, &v); err != nil {
-			return Agent{}, fmt.Errorf("agent: %w", err)
-		}
-	}
 	a := Agent{Wanted: generation}
-	a.Applied, _ = c.Status.LastAppliedGen.Int64()                    // absent: 0, not applied yet
-	a.Heartbeat, _ = time.Parse(time.RFC3339, v.Status.LastHeartbeat) // absent: never
+	c, err := Parse(content)
+	if err != nil {
+		return a, fmt.Errorf("agent: %w", err)
+	}
+	if n, ok := status(c, "lastAppliedGen").(json.Number); ok {
+		a.Applied, _ = n.Int64()
+	}
+	if vitals == nil {
+		return a, nil
+	}
+	v, err := Parse(vitals)
+	if err != nil {
+		return a, fmt.Errorf("agent: %w", err)
+	}
+	if s, ok := status(v, "lastHeartbeat").(string); ok {
+		a.Heartbeat, _ = time.Parse(time.RFC3339, s)
+	}
 	return a, nil
+}
+
+// status is a field of an object's status, nil when it is not there.
+func status(v Tree, field string) any {
+	root, _ := v.(map[string]any)
+	s, _ := root["status"].(map[string]any)
+	return s[field]
 }
