@@ -42,7 +42,7 @@ test: deps build $(TOOLS)/gotestsum ## every test (needs no network but the pack
 race: deps build ## the tests of concurrent packages under the race detector (needs cgo)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m . ./internal/...
 
-test-kube: deps build bin/kube/VERSION $(TOOLS)/gotestsum ## the end-to-end tests against a full kube-apiserver (builds it once: half an hour)
+test-kube: deps build bin/kube $(TOOLS)/gotestsum ## the end-to-end tests against a full kube-apiserver (builds it once: half an hour)
 	@HEDGEROW_TEST_KUBE=$(CURDIR)/bin/kube $(TOOLS)/gotestsum --format standard-verbose -- -trimpath -timeout 20m -count 1 -run 'TestReference|TestRealSchemas' ./e2e/
 
 bench: deps build ## measure what BENCHMARKS.md holds (about twenty minutes)
@@ -62,12 +62,17 @@ $(TOOLS)/golangci-lint $(TOOLS)/gotestsum: tools/go.mod
 	@cd tools && $(BUILD) -ldflags "-s -w" -o ../$(TOOLS)/ $$(sed -n 's/^\t\(.*$(@F)\)$$/\1/p' go.mod | head -1)
 	@touch $@
 
-# The version that bin/kube was built from, so that half an hour is not spent twice.
-bin/kube/VERSION: tools/kube/go.mod
-	@echo "building kube-apiserver and etcd from their Go modules: ten to thirty minutes"
-	@mkdir -p bin/kube
-	@$(MAKE) --no-print-directory -C tools/kube BIN=$(CURDIR)/bin/kube
-	@touch $@
+# A full kube-apiserver with etcd, and what starts them; bin/kube/VERSION keeps half an hour from being spent twice.
+KUBE = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' tools/kube/go.mod)
+.PHONY: bin/kube
+bin/kube: check-go
+	@mkdir -p $@ && cd tools/kube && $(BUILD) -ldflags "-s -w" -o ../../$@/kube .
+	@[ "$$(cat $@/VERSION 2>/dev/null)" = "$(KUBE)" ] && exit; \
+	echo "building etcd and kube-apiserver $(KUBE) from their Go modules: ten to forty minutes, once"; \
+	cd tools/kube; v=k8s.io/component-base/version; n=$$(cut -d. -f2 <<<"$(KUBE)"); \
+	$(BUILD) -ldflags "-s -w" -o ../../$@/etcd go.etcd.io/etcd/server/v3; \
+	$(BUILD) -ldflags "-s -w -X $$v.gitVersion=$(KUBE) -X $$v.gitMajor=1 -X $$v.gitMinor=$$n -X $$v.gitCommit=modproxy -X $$v.gitTreeState=clean" -o ../../$@/kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver; \
+	echo "$(KUBE)" >../../$@/VERSION
 
 check-go:
 	@command -v $(GO) >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl"; exit 1; }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -82,12 +83,13 @@ func startLab(ctx context.Context, bin string, n int) (*lab, error) {
 }
 
 func (l *lab) stop() error {
+	var errs []error
 	if l.pg != nil {
-		l.pg.Stop()
+		errs = append(errs, l.pg.Stop())
 	}
 	_ = l.vlab.Process.Signal(syscall.SIGTERM)
 	_ = l.vlab.Wait() // ended by the signal
-	return os.RemoveAll(l.dir)
+	return errors.Join(append(errs, os.RemoveAll(l.dir))...)
 }
 
 func (l *lab) client() (*kube.Client, error) {
@@ -99,7 +101,7 @@ func (l *lab) client() (*kube.Client, error) {
 }
 
 // database makes an empty one.
-func (l *lab) database(ctx context.Context, engine string) (where string, err error) {
+func (l *lab) database(engine string) (where string, err error) {
 	if engine == "sqlite" {
 		l.nth++
 		return filepath.Join(l.dir, fmt.Sprintf("%d.db", l.nth)), nil
@@ -109,7 +111,7 @@ func (l *lab) database(ctx context.Context, engine string) (where string, err er
 			return "", err
 		}
 	}
-	return l.pg.Create(ctx)
+	return l.pg.Create()
 }
 
 func timed(fn func() error) (time.Duration, error) {
@@ -132,7 +134,7 @@ func (l *lab) round(ctx context.Context, engine string) (r round, err error) {
 	if err != nil {
 		return r, err
 	}
-	where, err := l.database(ctx, engine)
+	where, err := l.database(engine)
 	if err != nil {
 		return r, err
 	}
@@ -238,7 +240,7 @@ func (l *lab) change(ctx context.Context) (int, error) {
 // memory runs the built command for a first and an unchanged pass and returns
 // the most memory that each had resident.
 func (l *lab) memory(ctx context.Context, engine, bin string) (first, unchanged int64, err error) {
-	where, err := l.database(ctx, engine)
+	where, err := l.database(engine)
 	if err != nil {
 		return 0, 0, err
 	}

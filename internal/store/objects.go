@@ -16,52 +16,51 @@ func (db *DB) Marks(ctx context.Context, fabric int64) (map[hedgerow.KindID][]he
 	if err != nil {
 		return nil, failed("read the kinds", err)
 	}
-	all := make(map[hedgerow.KindID][]hedgerow.Mark, len(ids))
+	kinds := make(map[int64]hedgerow.KindID, len(ids))
 	for k, id := range ids {
-		var ms []hedgerow.Mark
-		// sql.RawBytes would save little: the strings are kept.
-		err := each(ctx, db.read, func(r *sql.Rows) error {
-			m := hedgerow.Mark{Ref: hedgerow.Ref{Group: k.Group, Kind: k.Kind}}
-			if n := len(ms); n > 0 {
-				m.Namespace = ms[n-1].Namespace
-			}
-			ns := m.Namespace
-			if err := r.Scan(&m.Namespace, &m.Name, &m.UID, &m.ResourceVersion, digestOf{&m.Digest}); err != nil {
-				return err
-			}
-			if ns == m.Namespace {
-				m.Namespace = ns // one string for all
-			}
-			ms = append(ms, m)
-			return nil
-		}, `SELECT namespace, name, uid, resource_version, digest FROM objects WHERE kind_id = $1 AND until IS NULL`, id)
-		if err != nil {
-			return nil, failed("read the objects", err)
-		}
-		all[k] = ms
-		if len(ms) == 0 {
-			continue
-		}
-		seen := map[ref]string{}
-		err = each(ctx, db.read, func(r *sql.Rows) error {
-			var k ref
-			var rv string
-			err := r.Scan(&k.namespace, &k.name, &rv)
-			seen[k] = rv
-			return err
-		}, `SELECT namespace, name, resource_version FROM vitals WHERE kind_id = $1`, id)
-		if err != nil {
-			return nil, failed("read the vitals", err)
-		}
-		if len(seen) > 0 {
-			for i := range ms {
-				if rv, ok := seen[ref{ms[i].Namespace, ms[i].Name}]; ok {
-					ms[i].ResourceVersion = rv
-				}
-			}
-		}
+		kinds[id] = k
 	}
-	return all, nil
+	// An object that was read again without being changed has its newest
+	// resourceVersion there.
+	type key struct {
+		kind int64
+		ref
+	}
+	seen := map[key]string{}
+	err = each(ctx, db.read, func(r *sql.Rows) error {
+		var k key
+		var rv string
+		err := r.Scan(&k.kind, &k.namespace, &k.name, &rv)
+		seen[k] = rv
+		return err
+	}, `SELECT kind_id, namespace, name, resource_version FROM vitals WHERE kind_id IN (SELECT id FROM kinds WHERE fabric_id = $1)`, fabric)
+	if err != nil {
+		return nil, failed("read the vitals", err)
+	}
+	all := make(map[hedgerow.KindID][]hedgerow.Mark, len(ids))
+	var id int64
+	var namespace string // one string for all objects of a namespace
+	err = each(ctx, db.read, func(r *sql.Rows) error {
+		var m hedgerow.Mark
+		if err := r.Scan(&id, &m.Namespace, &m.Name, &m.UID, &m.ResourceVersion, digestOf{&m.Digest}); err != nil {
+			return err
+		}
+		k := kinds[id]
+		m.Group, m.Kind = k.Group, k.Kind
+		if m.Namespace != namespace {
+			namespace = m.Namespace
+		}
+		m.Namespace = namespace
+		if len(seen) > 0 {
+			if rv, ok := seen[key{id, ref{m.Namespace, m.Name}}]; ok {
+				m.ResourceVersion = rv
+			}
+		}
+		all[k] = append(all[k], m)
+		return nil
+	}, `SELECT kind_id, namespace, name, uid, resource_version, digest FROM objects
+		WHERE kind_id IN (SELECT id FROM kinds WHERE fabric_id = $1) AND until IS NULL`, fabric)
+	return all, failed("read the objects", err)
 }
 
 // Recorded is an object as the record has it, with the period that it is in.
