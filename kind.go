@@ -28,6 +28,9 @@ type Kind struct {
 	// Fingerprint identifies the schema served. When it changes, contents may
 	// read differently though no resourceVersion moved, so they are read anew.
 	Fingerprint string
+	// Unsure says that the definition could not be read this time, and is the
+	// one recorded: nothing may be taken for unchanged. Never stored.
+	Unsure bool
 	// ColumnsFrom says where Columns came from: "cluster", "built-in" (reading
 	// the cluster's definitions is forbidden) or "" (none known).
 	ColumnsFrom string

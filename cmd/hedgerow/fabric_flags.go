@@ -101,7 +101,16 @@ func (f *fabricFlags) apply(cmd *cobra.Command, fab *hedgerow.Fabric) (*kube.Cre
 			return nil, err
 		}
 	}
-	return cred, f.policy(cmd, &fab.Policy)
+	if err := f.policy(cmd, &fab.Policy); err != nil || cred == nil {
+		return nil, err
+	}
+	// What does not fit together should not wait for the first pass to show.
+	c, err := kube.New(*fab.Cluster, *cred, kube.Options{Policy: fab.Policy})
+	if err != nil {
+		return nil, err
+	}
+	c.Close()
+	return cred, nil
 }
 
 func (f *fabricFlags) policy(cmd *cobra.Command, p *hedgerow.Policy) error {

@@ -344,5 +344,8 @@ func proofSentence(f found, now time.Time) string {
 	case p.Verdict != hedgerow.Complete:
 		return fmt.Sprintf("WARNING: the last reading of %s failed (%s); this is what run %d proved %s ago.", what, hedgerow.OneLine(p.Message), p.CompleteRun, age(now, p.CompleteAt))
 	}
+	if p.Failed > 0 {
+		return fmt.Sprintf("WARNING: %s: %d, of which %d could not be read anew by run %d %s ago: %s.", what, p.Present, p.Failed, p.CompleteRun, age(now, p.CompleteAt), hedgerow.OneLine(p.Message))
+	}
 	return fmt.Sprintf("%s: %d, proven %s ago by run %d.", what, p.Present, age(now, p.CompleteAt), p.CompleteRun)
 }

@@ -18,7 +18,7 @@ import (
 
 // A Step is one layer of a connection test.
 type Step struct {
-	Layer    string `json:"layer"`  // name, tcp, tls, sign-in, clock, kinds, rights
+	Layer    string `json:"layer"`  // name, tcp, tls, sign-in, clock, kinds, rights, lists
 	Result   Result `json:"result"` // ok, warning, failed, skipped
 	Sentence string `json:"sentence"`
 	Hint     string `json:"hint,omitempty"`
@@ -38,8 +38,8 @@ const (
 // A Report is the outcome of a connection test.
 type Report struct {
 	Steps []Step `json:"steps"`
-	// Manifest grants what this test needs to pass, as RBAC objects in YAML;
-	// "" when it passed.
+	// Manifest grants what is missing, as RBAC objects in YAML; "" when nothing
+	// is.
 	Manifest string `json:"manifest,omitempty"`
 }
 
@@ -76,6 +76,9 @@ func (c *Client) Check(ctx context.Context, excluded func(hedgerow.Kind) bool) R
 	found, err := c.groups(ctx)
 	if err != nil {
 		r.fail("kinds", c.explain("ask which APIs are served", err))
+		if forbidden(err) && c.cred.Auth() == "none" {
+			r.Steps[len(r.Steps)-1].Hint = "We show the cluster no credential: give a token or a kubeconfig."
+		}
 		return r
 	}
 	for g, err := range found.FailedGroups {
@@ -268,9 +271,27 @@ func (c *Client) rights(ctx context.Context, r *Report, kinds []hedgerow.Kind) {
 		return
 	}
 	r.add("rights", OK, "We may %s all %d kinds%s%s.", strings.Join(verbs, ", "), allowed, c.where(), how)
-	if _, err := c.definitionPrints(ctx); forbidden(err) {
+	switch _, err := c.definitionPrints(ctx); {
+	case forbidden(err):
 		r.add("rights", Warning, "We may not read CustomResourceDefinitions: columns that only this cluster knows will be missing.")
+		r.Manifest = c.manifest(ctx, kinds)
+	case err != nil:
+		r.fail("lists", c.explain("list customresourcedefinitions", err))
+		return
 	}
+	c.lists(ctx, r, kinds)
+}
+
+// lists reads one object of each kind: an API server answers for rights
+// without touching its storage, which may be what is broken.
+func (c *Client) lists(ctx context.Context, r *Report, kinds []hedgerow.Kind) {
+	for _, k := range kinds {
+		if _, _, err := c.getAll(ctx, c.path(k), url.Values{"limit": {"1"}}, acceptMetaJSON+",application/json"); err != nil {
+			r.fail("lists", c.explain(listOp(k), err))
+			return // the others would take as long to fail
+		}
+	}
+	r.add("lists", OK, "Every kind answers a list.")
 }
 
 func (c *Client) where() string {
@@ -341,7 +362,7 @@ func (c *Client) post(ctx context.Context, path string, body []byte, into any) e
 		return c.readStatus(resp)
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(&capped{resp.Body, 1 << 20, 1 << 20})
+	b, err := io.ReadAll(newCapped(resp.Body, 1<<20))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -71,6 +72,10 @@ func (c Credential) secrets() []hedgerow.Secret {
 	all := []hedgerow.Secret{c.Token, c.ClientKey, c.Password}
 	if c.ProxyURL != "" {
 		all = append(all, hedgerow.NewSecret([]byte(c.ProxyURL)))
+		if u, err := url.Parse(c.ProxyURL); err == nil {
+			password, _ := u.User.Password()
+			all = append(all, hedgerow.NewSecret([]byte(password)))
+		}
 	}
 	return all
 }

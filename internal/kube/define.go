@@ -32,7 +32,18 @@ func (c *Client) define(ctx context.Context, ks, known []hedgerow.Kind) error {
 		return c.defineWithoutCRDs(ctx, ks, known)
 	}
 	if err != nil {
-		return err
+		if ctx.Err() != nil {
+			return err
+		}
+		// The kinds themselves may well be readable.
+		c.opt.Log.Warn("definitions of kinds not read", "error", c.explain("list customresourcedefinitions", err).Error())
+		for i := range ks {
+			ks[i].Unsure = true
+			if j := slices.IndexFunc(known, func(o hedgerow.Kind) bool { return o.ID() == ks[i].ID() && o.Version == ks[i].Version }); j >= 0 {
+				ks[i].Columns, ks[i].Schema, ks[i].ColumnsFrom, ks[i].Fingerprint = known[j].Columns, known[j].Schema, known[j].ColumnsFrom, known[j].Fingerprint
+			}
+		}
+		return nil
 	}
 	missing := false
 	for i := range ks {
@@ -87,7 +98,8 @@ type printerColumn struct {
 }
 
 func (p printerColumn) column() hedgerow.Column {
-	return hedgerow.Column{Name: p.Name, Type: p.Type, Format: p.Format, Path: p.JSONPath, Priority: p.Priority, Help: p.Description}
+	// An API server takes any characters for the name of a column.
+	return hedgerow.Column{Name: hedgerow.OneLine(p.Name), Type: p.Type, Format: p.Format, Path: p.JSONPath, Priority: p.Priority, Help: p.Description}
 }
 
 // reuse copies columns and schema of the same definition from known and

@@ -26,9 +26,12 @@ type seen struct{ namespace, name, uid, resourceVersion string }
 // resourceVersion changes with every write of an object, so one that did not
 // proves, with an unchanged schema, that the object reads as before.
 func (r *reading) delta(ctx context.Context) error {
-	all, revision, err := r.versions(ctx)
+	all, head, err := r.versions(ctx)
 	if err != nil {
 		return err
+	}
+	if head.Continue != "" {
+		return r.whole(ctx) // there is more than was asked for in one piece
 	}
 	var moved []seen
 	r.snap.Objects = make([]hedgerow.Object, 0, len(all))
@@ -42,7 +45,7 @@ func (r *reading) delta(ctx context.Context) error {
 	if len(moved) > maxSingles || len(moved) > len(all)/10 {
 		return r.whole(ctx)
 	}
-	r.snap.Revision = revision
+	r.snap.Revision = head.ResourceVersion
 	return r.fetch(ctx, moved)
 }
 
@@ -61,8 +64,8 @@ func (r *reading) fetch(ctx context.Context, moved []seen) error {
 			}
 			b, _, err := r.client.getAll(ctx, p+"/"+k.Plural+"/"+s.name, nil, "application/json")
 			var st *statusError
-			if errors.As(err, &st) && st.code == http.StatusNotFound {
-				return nil // deleted since it was listed
+			if errors.As(err, &st) && st.code == http.StatusNotFound && st.reason == "NotFound" {
+				return nil // deleted since it was listed; the API itself says so
 			}
 			items[i] = b
 			return err
@@ -85,25 +88,30 @@ func (r *reading) fetch(ctx context.Context, moved []seen) error {
 }
 
 // versions reads a metadata-only list.
-func (r *reading) versions(ctx context.Context) (all []seen, revision string, err error) {
+func (r *reading) versions(ctx context.Context) (all []seen, h listHead, err error) {
 	for range attempts {
 		r.snap.Requests++
 		var a *answer
 		if a, err = r.client.get(ctx, r.client.path(r.snap.Kind), nil, acceptMeta); err != nil {
-			return nil, "", err
+			return nil, h, err
 		}
 		var b []byte
-		b, err = readSized(&capped{a.body, maxList, maxList}, len(r.prior.Marks)*768)
+		b, err = readSized(newCapped(a.body, maxList), len(r.prior.Marks)*768)
 		_ = a.body.Close()
 		if err == nil {
 			r.snap.Bytes += int64(len(b))
-			return parseVersions(b, a.header.Get("Content-Type"), make([]seen, 0, len(r.prior.Marks)+16))
+			all, h, err = parseVersions(b, make([]seen, 0, len(r.prior.Marks)+16))
+			if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+				err = hedgerow.Errorf(hedgerow.CodeGarbage, "%s: the answer of %s (%s) is not a list of names: %s", listOp(r.snap.Kind), r.client.base.Host, a.header.Get("Content-Type"), err).
+					WithHint("%s", hintGarbage)
+			}
+			return all, h, err
 		}
 		if !again(ctx, err) {
 			break
 		}
 	}
-	return nil, "", err
+	return nil, h, err
 }
 
 // readSized is io.ReadAll with a first guess of the size.
@@ -124,47 +132,49 @@ func readSized(r io.Reader, guess int) ([]byte, error) {
 	}
 }
 
-func parseVersions(b []byte, contentType string, into []seen) ([]seen, string, error) {
+func parseVersions(b []byte, into []seen) ([]seen, listHead, error) {
 	if len(b) >= len(protoMagic) && string(b[:len(protoMagic)]) == protoMagic {
 		return parseProtoVersions(b[len(protoMagic):], into)
 	}
-	var revision string
 	h, err := readList(jsontext.NewDecoder(bytes.NewReader(b), jsontext.AllowDuplicateNames(true)), func(item []byte) error {
 		var o hedgerow.Object
 		if err := manifest.Identity(item, &o); err != nil {
 			return err
 		}
+		if o.Name == "" {
+			return errors.New("an object has no name")
+		}
 		into = append(into, seen{o.Namespace, o.Name, o.UID, o.ResourceVersion})
 		return nil
 	})
-	if revision = h.ResourceVersion; err == nil && revision == "" {
-		err = hedgerow.Errorf(hedgerow.CodeGarbage, "the answer (%s) is not a list of objects", hedgerow.OneLine(contentType))
-	}
-	return into, revision, err
+	return into, h, err
 }
 
 // protoMagic begins every protobuf answer of a Kubernetes API.
 const protoMagic = "k8s\x00"
 
-var errProto = hedgerow.Errorf(hedgerow.CodeGarbage, "the answer is not the protobuf message that it should be")
+var errProto = errors.New("it is not the protobuf message that it should be")
 
 // parseProtoVersions reads runtime.Unknown{raw=2} holding a
 // PartialObjectMetadataList{metadata=1, items=2} of
 // PartialObjectMetadata{metadata=1} of ObjectMeta{name=1, namespace=3, uid=5,
 // resourceVersion=6}; the numbers are those of the .proto files of
 // k8s.io/apimachinery, which never change.
-func parseProtoVersions(b []byte, into []seen) ([]seen, string, error) {
-	var revision string
+func parseProtoVersions(b []byte, into []seen) ([]seen, listHead, error) {
+	var h listHead
 	err := eachField(b, func(num protowire.Number, list []byte) error {
 		if num != 2 {
 			return nil
 		}
 		return eachField(list, func(num protowire.Number, v []byte) error {
 			switch num {
-			case 1: // ListMeta{resourceVersion=2}
+			case 1: // ListMeta{resourceVersion=2, continue=3}
 				return eachField(v, func(num protowire.Number, v []byte) error {
-					if num == 2 {
-						revision = string(v)
+					switch num {
+					case 2:
+						h.ResourceVersion = string(v)
+					case 3:
+						h.Continue = string(v)
 					}
 					return nil
 				})
@@ -176,10 +186,10 @@ func parseProtoVersions(b []byte, into []seen) ([]seen, string, error) {
 			return nil
 		})
 	})
-	if err == nil && revision == "" {
+	if err == nil && h.ResourceVersion == "" {
 		err = errProto
 	}
-	return into, revision, err
+	return into, h, err
 }
 
 func parseProtoItem(b []byte) (s seen, err error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,13 +23,16 @@ const acceptDiscovery = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroup
 func (c *Client) Discover(ctx context.Context, known []hedgerow.Kind) (hedgerow.Discovery, error) {
 	d, err := c.groups(ctx)
 	if err != nil {
-		return d, c.explain("ask which APIs are served", err)
+		return d, c.explainIn(ctx, "ask which APIs are served", err)
+	}
+	if len(d.Kinds) > maxKinds {
+		return d, hedgerow.Errorf(hedgerow.CodeTooLarge, "%s says that it serves %d kinds of Hedgehog groups; at most %d are read", c.base.Host, len(d.Kinds), maxKinds)
 	}
 	slices.SortFunc(d.Kinds, func(a, b hedgerow.Kind) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Kind, b.Kind))
 	})
 	if err := c.define(ctx, d.Kinds, known); err != nil {
-		return d, c.explain("read the definitions of kinds", err)
+		return d, c.explainIn(ctx, "read the definitions of kinds", err)
 	}
 	for i, k := range d.Kinds {
 		d.Kinds[i] = kinds.Merge(k)
@@ -36,15 +40,55 @@ func (c *Client) Discover(ctx context.Context, known []hedgerow.Kind) (hedgerow.
 	return d, nil
 }
 
-func (c *Client) groups(ctx context.Context) (hedgerow.Discovery, error) {
+func (c *Client) groups(ctx context.Context) (d hedgerow.Discovery, err error) {
 	b, h, err := c.getAll(ctx, "/apis", nil, acceptDiscovery)
 	if err != nil {
-		return hedgerow.Discovery{}, err
+		return d, err
 	}
 	if strings.Contains(h.Get("Content-Type"), "as=APIGroupDiscoveryList") {
-		return c.aggregated(b)
+		d, err = c.aggregated(b)
+	} else {
+		d, err = c.legacy(ctx, b)
 	}
-	return c.legacy(ctx, b)
+	if err != nil {
+		return d, err
+	}
+	return d, c.possible(d)
+}
+
+// maxKinds bounds the kinds of one cluster; Hedgehog has some twenty.
+const maxKinds = 1000
+
+// word is what Kubernetes allows at most in the name of a group, version,
+// resource or kind.
+var word = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?$`)
+
+// possible refuses names that no API server has: they go into the paths of
+// requests and into manifests that people apply.
+func (c *Client) possible(d hedgerow.Discovery) error {
+	check := func(names ...string) error {
+		for _, n := range names {
+			if !word.MatchString(n) {
+				return hedgerow.Errorf(hedgerow.CodeGarbage, "%s says that it serves %q, which cannot be the name of an API", c.base.Host, n).WithHint("%s", hintGarbage)
+			}
+		}
+		return nil
+	}
+	for g := range d.FailedGroups {
+		if err := check(g); err != nil {
+			return err
+		}
+	}
+	for _, k := range d.Kinds {
+		names := slices.Concat([]string{k.Group, k.Version, k.Kind, k.Plural}, k.ShortNames, k.Categories)
+		if k.Singular != "" {
+			names = append(names, k.Singular)
+		}
+		if err := check(names...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // aggregated reads the answer of servers since Kubernetes 1.26: everything at
@@ -114,7 +158,7 @@ func (c *Client) legacy(ctx context.Context, b []byte) (hedgerow.Discovery, erro
 	}
 	if list.Kind != "APIGroupList" {
 		return d, hedgerow.Errorf(hedgerow.CodeGarbage, "%s answers /apis with something that is not a list of API groups", c.base.Host).
-			WithHint("Is this a Kubernetes API server? A proxy or a login page may stand in between.")
+			WithHint("%s", hintGarbage)
 	}
 	type found struct {
 		kinds []hedgerow.Kind

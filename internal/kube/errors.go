@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"hedgerow"
 )
@@ -34,6 +35,10 @@ func (e *statusError) Error() string {
 	return s
 }
 
+// errNoTime says that a request was not made, for the pass would have ended
+// before it.
+var errNoTime = errors.New("no time is left")
+
 // errSlow is the cause of a cancelled request whose answer stopped flowing.
 var errSlow = errors.New("the answer came too slowly")
 
@@ -46,10 +51,37 @@ func (c *Client) explain(op string, err error) error {
 	}
 	var e *hedgerow.Error
 	if errors.As(err, &e) {
-		return e
+		return c.clean(e)
 	}
 	code, what, hint := c.classify(err)
-	return (&hedgerow.Error{Code: code, Message: c.red.Text(op + ": " + what), Err: errors.New(string(code))}).WithHint("%s", hint)
+	return c.clean(&hedgerow.Error{Code: code, Message: op + ": " + what, Hint: hint})
+}
+
+// explainIn is explain for what was done under ctx, the deadline of which is
+// that of the whole pass.
+func (c *Client) explainIn(ctx context.Context, op string, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
+		err = errNoTime
+	}
+	return c.explain(op, err)
+}
+
+// clean takes out of an error what must not be seen, and what would fill the
+// record: a server's own words, and those of its objects, have no limit. The
+// cause is left behind, for it would say the same words again.
+func (c *Client) clean(e *hedgerow.Error) *hedgerow.Error {
+	return &hedgerow.Error{Code: e.Code, Message: clip(c.red.Text(e.Message), maxSentence), Hint: c.red.Text(e.Hint), Err: errors.New(string(e.Code))}
+}
+
+// clip shortens a text to about limit bytes.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit] + "…"
 }
 
 func (c *Client) classify(err error) (code hedgerow.Code, what, hint string) {
@@ -70,6 +102,9 @@ func (c *Client) classify(err error) (code hedgerow.Code, what, hint string) {
 	case errors.Is(err, errSlow):
 		return hedgerow.CodeSlow, fmt.Sprintf("%s sent less than %d bytes in %s", host, minProgress, c.opt.Policy.RequestTimeout),
 			"The network or the API server is overloaded; if it is only far away, raise --request-timeout."
+	case errors.Is(err, errNoTime):
+		return hedgerow.CodeTimeout, fmt.Sprintf("the time for the whole pass ran out before %s had answered everything", host),
+			"Raise --pass-timeout, or find out why the API server is slow."
 	case errors.As(err, &dns):
 		if dns.IsTimeout {
 			return hedgerow.CodeDNS, fmt.Sprintf("looking up %s took too long", dns.Name), "Check this machine's name servers."
@@ -87,6 +122,12 @@ func (c *Client) classify(err error) (code hedgerow.Code, what, hint string) {
 		return hedgerow.CodeTLS, fmt.Sprintf("%s does not speak TLS", host), "Check the port, and whether the URL should begin with http://."
 	case errors.As(err, &alert):
 		return hedgerow.CodeTLS, fmt.Sprintf("%s refused the TLS handshake (%s)", host, alert), "Check the client certificate."
+	case errors.Is(err, context.Canceled):
+		return hedgerow.CodeInterrupted, "it was cancelled", ""
+	// HTTP/2 has its own words for a server that says nothing any more.
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &nerr) && nerr.Timeout(),
+		strings.Contains(err.Error(), "http2: client connection lost"):
+		return hedgerow.CodeTimeout, fmt.Sprintf("%s did not answer in time", host), "Is a firewall dropping packets? --connect-timeout, --request-timeout and --pass-timeout say how long we wait."
 	case errors.Is(err, io.ErrUnexpectedEOF), strings.Contains(err.Error(), "http2: "), strings.Contains(err.Error(), "stream error"):
 		return hedgerow.CodeCut, fmt.Sprintf("%s ended its answer early", host), "The API server or something before it closed the connection; try again."
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -95,10 +136,6 @@ func (c *Client) classify(err error) (code hedgerow.Code, what, hint string) {
 		return hedgerow.CodeConnect, fmt.Sprintf("%s cannot be reached from here", host), "Check routes and firewalls."
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		return hedgerow.CodeCut, fmt.Sprintf("%s closed the connection", host), "The API server or something before it closed the connection; try again."
-	case errors.Is(err, context.Canceled):
-		return hedgerow.CodeInterrupted, "it was cancelled", ""
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &nerr) && nerr.Timeout():
-		return hedgerow.CodeTimeout, fmt.Sprintf("%s did not answer in time", host), "Is a firewall dropping packets? --connect-timeout, --request-timeout and --pass-timeout say how long we wait."
 	}
 	return hedgerow.CodeConnect, err.Error(), ""
 }
@@ -113,6 +150,8 @@ func (c *Client) classifyStatus(s *statusError) (code hedgerow.Code, what, hint 
 		return hedgerow.CodeNotServed, "not found (404)", "The cluster does not serve this."
 	case s.code == http.StatusGone:
 		return hedgerow.CodeExpired, "the list changed too much between its pages (410)", "Raise --page-size, or set it to 0 for whole lists."
+	case warming(s):
+		return hedgerow.CodeThrottled, fmt.Sprintf("%s has just started and is still filling its cache (429)", c.base.Host), "Try again in a minute."
 	case s.code == http.StatusTooManyRequests:
 		return hedgerow.CodeThrottled, fmt.Sprintf("%s asks us to slow down (429), and waiting did not help", c.base.Host), "Lower --qps, or look for who else loads this API server."
 	case s.code >= 500:

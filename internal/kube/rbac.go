@@ -55,7 +55,7 @@ func (c *Client) subject(ctx context.Context) (yaml, name string) {
 	who := c.whoAmI(ctx)
 	if account, ok := strings.CutPrefix(who, "system:serviceaccount:"); ok {
 		ns, n, _ := strings.Cut(account, ":")
-		return fmt.Sprintf("{kind: ServiceAccount, name: %s, namespace: %s}", n, ns), label(ns + "-" + n)
+		return fmt.Sprintf("{kind: ServiceAccount, name: %q, namespace: %q}", n, ns), label(ns + "-" + n)
 	}
 	if who != "" && who != "system:anonymous" {
 		return fmt.Sprintf("{kind: User, apiGroup: rbac.authorization.k8s.io, name: %q}", who), label(who)

@@ -43,14 +43,14 @@ func (c *Client) Read(ctx context.Context, k hedgerow.Kind, prior hedgerow.Prior
 		r.index[name{m.Namespace, m.Name}] = i
 	}
 	var err error
-	if len(prior.Marks) > smallList && k.Fingerprint != "" && k.Fingerprint == prior.Fingerprint {
+	if len(prior.Marks) > smallList && !k.Unsure && k.Fingerprint != "" && k.Fingerprint == prior.Fingerprint {
 		err = r.delta(ctx)
 	} else {
 		err = r.whole(ctx)
 	}
 	s := &r.snap
 	s.Duration = time.Since(start)
-	s.Verdict, s.Err = hedgerow.Complete, c.explain(listOp(k), err)
+	s.Verdict, s.Err = hedgerow.Complete, c.explainIn(ctx, listOp(k), err)
 	if s.Err != nil {
 		s.Objects = nil
 		switch hedgerow.CodeOf(s.Err) {
@@ -126,7 +126,8 @@ func (r *reading) pages(ctx context.Context, limit int) error {
 			return nil
 		}
 		if h.Continue == cont {
-			return hedgerow.Errorf(hedgerow.CodeGarbage, "%s gives the same continuation twice", r.client.base.Host)
+			return hedgerow.Errorf(hedgerow.CodeGarbage, "%s: %s gives the same continuation twice", listOp(r.snap.Kind), r.client.base.Host).
+				WithHint("Set --page-size to 0 for whole lists; a proxy in between may be at fault.")
 		}
 		cont = h.Continue
 	}
@@ -143,29 +144,45 @@ func (r *reading) page(ctx context.Context, q url.Values) (h listHead, err error
 		return h, err
 	}
 	defer a.body.Close()
-	counted := &capped{a.body, maxList, maxList}
+	counted := newCapped(a.body, maxList)
 	defer func() { r.snap.Bytes += maxList - counted.left }()
-	d := jsontext.NewDecoder(counted, jsontext.AllowDuplicateNames(true))
+	// What is wrong inside one object is for its own reading to find.
+	d := jsontext.NewDecoder(counted, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	h, err = readList(d, r.add)
+	if err != nil && counted.err != nil {
+		return h, counted.err // what the parser made of it is beside the point
+	}
 	if err != nil {
+		var said *hedgerow.Error
 		var syntax *jsontext.SyntacticError
+		if errors.As(err, &said) {
+			return h, err
+		}
 		if errors.As(err, &syntax) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return h, hedgerow.Errorf(hedgerow.CodeGarbage, "%s: the list that %s sends is not valid JSON after %d bytes", listOp(r.snap.Kind), r.client.base.Host, syntax.ByteOffset)
+			return h, hedgerow.Errorf(hedgerow.CodeGarbage, "%s: the list that %s sends is not valid JSON after %d bytes", listOp(r.snap.Kind), r.client.base.Host, syntax.ByteOffset).
+				WithHint("%s", hintGarbage)
+		}
+		if errors.Is(err, errNoList) {
+			return h, hedgerow.Errorf(hedgerow.CodeGarbage, "%s: the answer of %s is not a list of objects", listOp(r.snap.Kind), r.client.base.Host).
+				WithHint("%s", hintGarbage)
 		}
 		return h, err
-	}
-	if h.ResourceVersion == "" {
-		return h, hedgerow.Errorf(hedgerow.CodeGarbage, "%s: the answer of %s is not a list of objects", listOp(r.snap.Kind), r.client.base.Host)
 	}
 	return h, nil
 }
 
+// errNoList says that an answer is valid JSON, but no list.
+var errNoList = errors.New("the answer is not a list of objects")
+
 // readList reads a list of any kind, calling item with each of its items; the
-// bytes are valid during the call only.
+// bytes are valid during the call only. An answer without a resourceVersion or
+// without items is no list: an object has the one, an empty Table both but for
+// the items, and neither proves that there is nothing.
 func readList(d *jsontext.Decoder, item func([]byte) error) (h listHead, err error) {
 	if err = open(d, '{'); err != nil {
 		return h, err
 	}
+	items := false
 	for d.PeekKind() == '"' {
 		key, err := d.ReadToken()
 		if err != nil {
@@ -181,6 +198,7 @@ func readList(d *jsontext.Decoder, item func([]byte) error) (h listHead, err err
 				return h, err
 			}
 		case "items":
+			items = true
 			if d.PeekKind() == 'n' {
 				if err := d.SkipValue(); err != nil {
 					return h, err
@@ -214,6 +232,9 @@ func readList(d *jsontext.Decoder, item func([]byte) error) (h listHead, err err
 	if _, err = d.ReadToken(); err != nil {
 		return h, unexpected(err)
 	}
+	if !items || h.ResourceVersion == "" {
+		return h, errNoList
+	}
 	return h, nil
 }
 
@@ -223,7 +244,7 @@ func open(d *jsontext.Decoder, want jsontext.Kind) error {
 		return unexpected(err)
 	}
 	if t.Kind() != want {
-		return hedgerow.Errorf(hedgerow.CodeGarbage, "the answer is not a list of objects")
+		return errNoList
 	}
 	return nil
 }
@@ -276,9 +297,9 @@ func (r *reading) add(item []byte) error {
 		if o.Name == "" || len(r.snap.Unreadable) >= maxUnreadable {
 			// Without names, what is missing cannot be told from what is not
 			// readable: the list as a whole proves nothing.
-			return err
+			return hedgerow.Errorf(hedgerow.CodeOf(err), "%s: %w", listOp(r.snap.Kind), err)
 		}
-		r.snap.Unreadable = append(r.snap.Unreadable, hedgerow.Unreadable{Ref: o.Ref, Err: err})
+		r.snap.Unreadable = append(r.snap.Unreadable, hedgerow.Unreadable{Ref: o.Ref, Err: r.client.explain("", err)})
 		return nil
 	}
 	if len(r.snap.Objects) >= maxObjects {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -29,6 +30,8 @@ const (
 	maxAnswer = 64 << 20
 	// maxMessage bounds what is repeated of a server's own message.
 	maxMessage = 300
+	// maxSentence bounds the whole of what an error says.
+	maxSentence = 600
 	// maxRetryAfter bounds how long we obey a Retry-After.
 	maxRetryAfter = 30 * time.Second
 )
@@ -44,16 +47,23 @@ type answer struct {
 // stops flowing.
 func (c *Client) get(ctx context.Context, path string, query url.Values, accept string) (*answer, error) {
 	var last error
-	for try := range attempts {
+	begun := time.Now()
+	for try := 1; ; try++ {
 		if err := c.limit.Wait(ctx); err != nil {
-			return nil, first(last, ctx.Err(), err)
+			// The only other cause is a deadline too near to wait for.
+			return nil, first(last, ctx.Err(), errNoTime)
 		}
 		a, wait, err := c.once(ctx, path, query, accept)
 		if err == nil {
 			return a, nil
 		}
-		if last = err; wait < 0 || try == attempts-1 || ctx.Err() != nil {
-			break
+		last = err
+		more := try < attempts
+		if warming(err) {
+			more = time.Since(begun) < c.opt.Policy.RequestTimeout
+		}
+		if wait < 0 || !more || ctx.Err() != nil {
+			return nil, last
 		}
 		if wait == 0 {
 			wait = backoff(try)
@@ -65,12 +75,19 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, accept 
 		case <-time.After(wait):
 		}
 	}
-	return nil, last
 }
 
-// backoff is 200 ms doubling, jittered by half.
+// warming reports whether an API server has only just started: until it has
+// filled its cache it answers lists with 429, which is no sign of load. The
+// text is that of k8s.io/apiserver, storage/cacher.
+func warming(err error) bool {
+	var s *statusError
+	return errors.As(err, &s) && s.code == http.StatusTooManyRequests && strings.Contains(s.message, "storage is (re)initializing")
+}
+
+// backoff is 200 ms doubling with every try, jittered by half.
 func backoff(try int) time.Duration {
-	d := 200 * time.Millisecond << try
+	d := 200 * time.Millisecond << min(try-1, 5)
 	return d/2 + rand.N(d)
 }
 
@@ -123,10 +140,8 @@ func (c *Client) readStatus(r *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(r.Body, 64<<10))
 	if json.Unmarshal(b, &s) == nil && s.Kind == "Status" {
 		e.message, e.reason = s.Message, s.Reason
-		if len(e.message) > maxMessage {
-			e.message = e.message[:maxMessage] + "…"
-		}
-		e.message = c.red.Text(e.message)
+		// In this order: half a secret would not be known again.
+		e.message = clip(c.red.Text(e.message), maxMessage)
 	}
 	return e
 }
@@ -180,12 +195,18 @@ type capped struct {
 	r    io.Reader
 	left int64
 	max  int64
+	err  error // of the last read, if it was not the end
 }
+
+func newCapped(r io.Reader, limit int64) *capped { return &capped{r: r, left: limit, max: limit} }
 
 func (c *capped) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	if c.left -= int64(n); c.left < 0 {
-		return n, hedgerow.Errorf(hedgerow.CodeTooLarge, "the answer is over %d MiB", c.max>>20)
+		err = hedgerow.Errorf(hedgerow.CodeTooLarge, "the answer is over %d MiB", c.max>>20)
+	}
+	if err != io.EOF {
+		c.err = err
 	}
 	return n, err
 }
@@ -199,10 +220,13 @@ func (c *Client) getJSON(ctx context.Context, path string, query url.Values, acc
 	return c.unmarshal(b, v)
 }
 
+// hintGarbage is what to do about an answer that makes no sense.
+const hintGarbage = "Is this a Kubernetes API server? A proxy or a login page may stand in between."
+
 func (c *Client) unmarshal(b []byte, v any) error {
 	if err := json.Unmarshal(b, v); err != nil {
 		return hedgerow.Errorf(hedgerow.CodeGarbage, "%s answers with something that is not the JSON it should be", c.base.Host).
-			WithHint("Is this a Kubernetes API server? A proxy or a login page may stand in between.")
+			WithHint("%s", hintGarbage)
 	}
 	return nil
 }
@@ -216,7 +240,7 @@ func (c *Client) getAll(ctx context.Context, path string, query url.Values, acce
 		if err != nil {
 			return nil, nil, err
 		}
-		b, err := io.ReadAll(&capped{a.body, maxAnswer, maxAnswer})
+		b, err := io.ReadAll(newCapped(a.body, maxAnswer))
 		_ = a.body.Close()
 		if err == nil {
 			return b, a.header, nil

@@ -11,7 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // driver "sqlite"
@@ -46,7 +47,7 @@ func (db *DB) openSQLite(path string) error {
 		return err
 	}
 	dsn := func(more ...string) string {
-		q := url.Values{"_pragma": {"busy_timeout(15000)", "page_size(8192)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "cache_size(-16000)", "wal_autocheckpoint(2000)"}}
+		q := url.Values{"_pragma": {"busy_timeout(15000)", "page_size(8192)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "case_sensitive_like(1)", "cache_size(-16000)", "wal_autocheckpoint(2000)"}}
 		q["_pragma"] = append(q["_pragma"], more...)
 		q.Set("_txlock", "immediate")
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
@@ -67,10 +68,11 @@ func (db *DB) openSQLite(path string) error {
 }
 
 func (db *DB) openPostgres(where string) error {
-	var err error
-	if db.write, err = sql.Open("pgx", where); err != nil {
+	conf, err := pgx.ParseConfig(where)
+	if err != nil { // which may quote the password
 		return hedgerow.Errorf(hedgerow.CodeInvalid, "the database URL is not valid; it should look like postgres://user:password@host:5432/name")
 	}
+	db.write = stdlib.OpenDB(*conf)
 	db.write.SetMaxOpenConns(16)
 	db.write.SetConnMaxIdleTime(5 * time.Minute)
 	db.read = db.write
@@ -100,6 +102,16 @@ func (db *DB) lockPostgres(ctx context.Context, fabric int64) (func(), bool, err
 		_, _ = conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1, $2)`, advisory, int32(fabric))
 		_ = conn.Close()
 	}, true, nil
+}
+
+// alone keeps other transactions from writing a table until tx ends. On SQLite
+// a transaction that writes is alone anyway.
+func (db *DB) alone(ctx context.Context, tx *sql.Tx, table string) error {
+	if db.dialect.name != "postgres" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `LOCK TABLE `+table+` IN SHARE ROW EXCLUSIVE MODE`)
+	return err
 }
 
 // migrate brings the tables up to date.

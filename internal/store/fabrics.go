@@ -95,8 +95,11 @@ func (db *DB) UpdateFabric(ctx context.Context, f hedgerow.Fabric, cred *hedgero
 		return err
 	}
 	return db.tx(ctx, "change fabric "+f.Name, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE fabrics SET cluster = $1, policy = $2, suspended = $3, updated_at = $4 WHERE id = $5`,
+		res, err := tx.ExecContext(ctx, `UPDATE fabrics SET cluster = $1, policy = $2, suspended = $3, updated_at = $4 WHERE id = $5`,
 			cluster, policy, f.Suspended, micros(now), f.ID)
+		if err == nil {
+			err = one(res, "fabric "+f.Name)
+		}
 		if err != nil || cred == nil {
 			return err
 		}
@@ -116,16 +119,40 @@ func encodeFabric(f hedgerow.Fabric) (cluster sql.NullString, policy string, err
 	return cluster, string(b), err
 }
 
-// RemoveFabric deletes a fabric and everything recorded of it.
+// one fails unless a statement reached its one row.
+func one(res sql.Result, what string) error {
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return hedgerow.Errorf(hedgerow.CodeNotFound, "%s has been removed", what)
+}
+
+// RemoveFabric deletes a fabric and everything recorded of it. It fails with
+// CodeBusy while a run is under way.
 func (db *DB) RemoveFabric(ctx context.Context, id int64) error {
+	unlock, ok, err := db.dialect.lock(ctx, id)
+	if err != nil {
+		return failed("lock the fabric", err)
+	}
+	if !ok {
+		return hedgerow.Errorf(hedgerow.CodeBusy, "a run of the fabric is under way").WithHint("Try again when it has ended.")
+	}
+	defer unlock()
 	return db.tx(ctx, "remove the fabric", func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM fabrics WHERE id = $1`, id); err != nil {
+		// Another fabric's run may be about to refer to a content that looks
+		// unused from here.
+		if err := db.alone(ctx, tx, "contents"); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM contents WHERE
-			NOT EXISTS (SELECT 1 FROM objects WHERE objects.digest = contents.digest) AND
-			NOT EXISTS (SELECT 1 FROM history WHERE history.digest = contents.digest) AND
-			NOT EXISTS (SELECT 1 FROM kinds WHERE kinds.schema = contents.digest)`)
+		res, err := tx.ExecContext(ctx, `DELETE FROM fabrics WHERE id = $1`, id)
+		if err == nil {
+			err = one(res, "the fabric")
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM contents WHERE digest IN (
+			SELECT digest FROM contents EXCEPT SELECT digest FROM objects EXCEPT SELECT digest FROM history EXCEPT SELECT schema FROM kinds)`)
 		return err
 	})
 }

@@ -62,7 +62,7 @@ func (db *DB) History(ctx context.Context, fabric int64, q HistoryQuery) ([]hedg
 			all = append(all, e)
 			return nil
 		}, fmt.Sprintf(`SELECT k.grp, k.kind, p.namespace, p.name, p.uid, p.%s, p.%s, %s, p.digest FROM %s p JOIN kinds k ON k.id = p.kind_id
-			WHERE %s AND %s ORDER BY p.%s DESC, p.namespace, p.name LIMIT %d`, at, run, what, table, cond, when, run, q.Limit), a...)
+			WHERE %s AND %s ORDER BY p.%s DESC, k.kind, k.grp, p.namespace, p.name LIMIT %d`, at, run, what, table, cond, when, run, q.Limit), a...)
 	}
 	err := cmp.Or(
 		ask("objects", "since_run", "since", "p.began", "1 = 1"),
@@ -75,7 +75,7 @@ func (db *DB) History(ctx context.Context, fabric int64, q HistoryQuery) ([]hedg
 	}
 	// Of one run, a deletion comes before the making of the same name again.
 	slices.SortStableFunc(all, func(a, b hedgerow.Event) int {
-		return cmp.Or(cmp.Compare(b.Run, a.Run), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
+		return cmp.Or(cmp.Compare(b.Run, a.Run), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
 			cmp.Compare(rank(a), rank(b)))
 	})
 	if len(all) > q.Limit {

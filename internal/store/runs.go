@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"hedgerow"
@@ -117,7 +118,7 @@ func finish(ctx context.Context, tx *sql.Tx, r hedgerow.Run) error {
 	}
 	res, err := tx.ExecContext(ctx, `UPDATE runs SET finished_at = $1, outcome = $2, code = $3, message = $4, version_after = $5, evidence = $6
 		WHERE id = $7 AND outcome = $8`,
-		micros(r.FinishedAt), r.Outcome, r.Code, r.Message, r.VersionAfter, string(evidence), r.ID, hedgerow.Running)
+		micros(r.FinishedAt), r.Outcome, r.Code, plain(r.Message), r.VersionAfter, string(evidence), r.ID, hedgerow.Running)
 	if err != nil {
 		return err
 	}
@@ -126,6 +127,10 @@ func finish(ctx context.Context, tx *sql.Tx, r hedgerow.Run) error {
 	}
 	return nil
 }
+
+// plain makes of a sentence, into which a cluster may have had its word, text
+// that every engine takes.
+func plain(s string) string { return hedgerow.OneLine(strings.ToValidUTF8(s, "\uFFFD")) }
 
 // Runs returns a fabric's runs, newest first, at most limit of them, with ids
 // below before (0: the newest).

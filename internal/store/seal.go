@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -22,20 +21,12 @@ import (
 )
 
 // keyring seals and opens secrets with the keys of a key file: a Tink keyset,
-// in which every key has an id and one is primary.
-type keyring struct {
-	file string
-	mu   sync.Mutex
-	aead tink.AEAD
-}
+// in which every key has an id and one is primary. The file is read each time,
+// for another process may have rotated it.
+type keyring struct{ file string }
 
-// load reads the key file, or makes it if make is true and there is none.
+// load reads the key file, or makes it if it may and there is none.
 func (k *keyring) load(mayMake bool) (tink.AEAD, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.aead != nil {
-		return k.aead, nil
-	}
 	h, err := k.read()
 	if errors.Is(err, os.ErrNotExist) && mayMake {
 		if h, err = keyset.NewHandle(aead.AES256GCMKeyTemplate()); err == nil {
@@ -52,10 +43,11 @@ func (k *keyring) load(mayMake bool) (tink.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k.aead, err = aead.New(h); err != nil {
+	a, err := aead.New(h)
+	if err != nil {
 		return nil, k.damaged()
 	}
-	return k.aead, nil
+	return a, nil
 }
 
 func (k *keyring) damaged() error {
@@ -115,6 +107,10 @@ func sealable(ctx context.Context, q querier) (bool, error) {
 }
 
 func (db *DB) seal(ctx context.Context, tx *sql.Tx, name string, fabric sql.NullInt64, s hedgerow.Secret, now time.Time) error {
+	// From here to the end of tx no rotation drops the key that is used.
+	if err := db.alone(ctx, tx, "secrets"); err != nil {
+		return err
+	}
 	first, err := sealable(ctx, tx)
 	if err != nil {
 		return err
@@ -164,6 +160,9 @@ func (db *DB) MaskKey(ctx context.Context, now time.Time) (hedgerow.Secret, erro
 		return s, failed("read the mask key", err)
 	}
 	err = db.tx(ctx, "make the mask key", func(tx *sql.Tx) error {
+		if err := db.alone(ctx, tx, "secrets"); err != nil {
+			return err
+		}
 		if s, ok, err = db.unseal(ctx, tx, maskSecret); ok || err != nil {
 			return err
 		}
@@ -180,8 +179,19 @@ func (db *DB) MaskKey(ctx context.Context, now time.Time) (hedgerow.Secret, erro
 // RotateKey adds a new primary key to the key file, seals every secret anew
 // with it, and then drops the older keys. It returns how many were sealed.
 func (db *DB) RotateKey(ctx context.Context, now time.Time) (n int, err error) {
-	old, err := db.keys.load(true)
+	unlock, ok, err := lockFile(db.keys.file + ".lock")
 	if err != nil {
+		return 0, hedgerow.Errorf(hedgerow.CodeKey, "the key file: %w", err)
+	}
+	if !ok {
+		return 0, hedgerow.Errorf(hedgerow.CodeBusy, "the key file %s is being rotated already", db.keys.file)
+	}
+	defer unlock()
+	first, err := sealable(ctx, db.read)
+	if err != nil {
+		return 0, failed("count the secrets", err)
+	}
+	if _, err := db.keys.load(first); err != nil {
 		return 0, err
 	}
 	h, err := db.keys.read()
@@ -204,11 +214,14 @@ func (db *DB) RotateKey(ctx context.Context, now time.Time) (n int, err error) {
 	if err := db.keys.save(h, 0); err != nil {
 		return 0, err
 	}
-	fresh, err := aead.New(h)
+	keys, err := aead.New(h)
 	if err != nil {
 		return 0, db.keys.damaged()
 	}
 	err = db.tx(ctx, "seal the credentials anew", func(tx *sql.Tx) error {
+		if err := db.alone(ctx, tx, "secrets"); err != nil {
+			return err
+		}
 		all := map[string][]byte{}
 		err := each(ctx, tx, func(r *sql.Rows) error {
 			var name string
@@ -216,11 +229,11 @@ func (db *DB) RotateKey(ctx context.Context, now time.Time) (n int, err error) {
 			if err := r.Scan(&name, &sealed); err != nil {
 				return err
 			}
-			text, err := old.Decrypt(sealed, []byte(name))
+			text, err := keys.Decrypt(sealed, []byte(name))
 			if err != nil {
 				return hedgerow.Errorf(hedgerow.CodeKey, "the secret %s was sealed with another key file", name)
 			}
-			all[name], err = fresh.Encrypt(text, []byte(name))
+			all[name], err = keys.Encrypt(text, []byte(name))
 			return err
 		}, `SELECT name, sealed FROM secrets`)
 		if err != nil {
@@ -248,9 +261,6 @@ func (db *DB) RotateKey(ctx context.Context, now time.Time) (n int, err error) {
 	if h, err = m.Handle(); err != nil {
 		return n, hedgerow.Errorf(hedgerow.CodeKey, "dropping old keys: %w", err)
 	}
-	db.keys.mu.Lock()
-	db.keys.aead = nil
-	db.keys.mu.Unlock()
 	return n, db.keys.save(h, 0)
 }
 

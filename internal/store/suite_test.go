@@ -19,6 +19,15 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
+// tester is what *testing.T and *rapid.T have in common.
+type tester interface {
+	Helper()
+	Context() context.Context
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // record is one record under test, and where to open it again.
 type record struct {
 	*DB
@@ -66,7 +75,7 @@ func (r *record) tick() time.Time {
 	return r.clock
 }
 
-func (r *record) fabric(t testing.TB, name string) hedgerow.Fabric {
+func (r *record) fabric(t tester, name string) hedgerow.Fabric {
 	t.Helper()
 	f, err := r.AddFabric(t.Context(), hedgerow.Fabric{Name: name, Cluster: &hedgerow.Cluster{Server: "https://" + name}, Policy: hedgerow.DefaultPolicy}, hedgerow.Secret{}, r.tick())
 	if err != nil {
@@ -75,7 +84,7 @@ func (r *record) fabric(t testing.TB, name string) hedgerow.Fabric {
 	return f
 }
 
-func (r *record) begin(t testing.TB, f hedgerow.Fabric) *hedgerow.Pass {
+func (r *record) begin(t tester, f hedgerow.Fabric) *hedgerow.Pass {
 	t.Helper()
 	p, err := r.Begin(t.Context(), f, "manual", "tester", r.tick())
 	if err != nil {
@@ -85,7 +94,7 @@ func (r *record) begin(t testing.TB, f hedgerow.Fabric) *hedgerow.Pass {
 }
 
 // pass makes one whole run that ends as complete, with these kinds and moves.
-func (r *record) pass(t testing.TB, f hedgerow.Fabric, kinds []hedgerow.Kind, moves ...hedgerow.Move) hedgerow.Run {
+func (r *record) pass(t tester, f hedgerow.Fabric, kinds []hedgerow.Kind, moves ...hedgerow.Move) hedgerow.Run {
 	t.Helper()
 	known, err := r.Kinds(t.Context(), f.ID)
 	if err != nil {
@@ -107,7 +116,7 @@ func ended(r hedgerow.Run, at time.Time) hedgerow.Run {
 }
 
 // everything returns every row of every table, as text.
-func (r *record) everything(t testing.TB) map[string][]string {
+func (r *record) everything(t tester) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
 	for _, table := range []string{"fabrics", "secrets", "contents", "kinds", "runs", "objects", "history", "vitals"} {
@@ -147,7 +156,7 @@ func (r *record) everything(t testing.TB) map[string][]string {
 }
 
 // count counts the rows that a query selects.
-func (r *record) count(t testing.TB, query string, args ...any) (n int) {
+func (r *record) count(t tester, query string, args ...any) (n int) {
 	t.Helper()
 	if err := r.read.QueryRowContext(t.Context(), `SELECT count(*) FROM `+query, args...).Scan(&n); err != nil {
 		t.Fatal(err)
@@ -155,7 +164,7 @@ func (r *record) count(t testing.TB, query string, args ...any) (n int) {
 	return n
 }
 
-func (r *record) execute(t testing.TB, query string, args ...any) {
+func (r *record) execute(t tester, query string, args ...any) {
 	t.Helper()
 	if _, err := r.write.ExecContext(t.Context(), query, args...); err != nil {
 		t.Fatal(err)
@@ -163,7 +172,7 @@ func (r *record) execute(t testing.TB, query string, args ...any) {
 }
 
 // same compares and takes nil and empty lists for equal.
-func same(t testing.TB, what string, want, got any) {
+func same(t tester, what string, want, got any) {
 	t.Helper()
 	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(hedgerow.Digest{})); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
@@ -171,7 +180,7 @@ func same(t testing.TB, what string, want, got any) {
 }
 
 // refused wants an error with a code, and a message that holds text.
-func refused(t testing.TB, err error, code hedgerow.Code, text string) {
+func refused(t tester, err error, code hedgerow.Code, text string) {
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error; want code %s", code)
@@ -246,7 +255,7 @@ func deleted(k hedgerow.Kind, os ...hedgerow.Object) hedgerow.Move {
 }
 
 // marks returns the marks of one kind, by name.
-func (r *record) marks(t testing.TB, f hedgerow.Fabric, k hedgerow.Kind) []hedgerow.Mark {
+func (r *record) marks(t tester, f hedgerow.Fabric, k hedgerow.Kind) []hedgerow.Mark {
 	t.Helper()
 	all, err := r.Marks(t.Context(), f.ID)
 	if err != nil {
@@ -258,7 +267,7 @@ func (r *record) marks(t testing.TB, f hedgerow.Fabric, k hedgerow.Kind) []hedge
 }
 
 // objects returns the present objects of a kind.
-func (r *record) objects(t testing.TB, f hedgerow.Fabric, k hedgerow.Kind) (all []Recorded) {
+func (r *record) objects(t tester, f hedgerow.Fabric, k hedgerow.Kind) (all []Recorded) {
 	t.Helper()
 	err := r.EachObject(t.Context(), f.ID, k.ID(), func(o Recorded) error {
 		all = append(all, o)
@@ -270,7 +279,7 @@ func (r *record) objects(t testing.TB, f hedgerow.Fabric, k hedgerow.Kind) (all 
 	return all
 }
 
-func (r *record) events(t testing.TB, f hedgerow.Fabric, q HistoryQuery) []hedgerow.Event {
+func (r *record) events(t tester, f hedgerow.Fabric, q HistoryQuery) []hedgerow.Event {
 	t.Helper()
 	es, err := r.History(t.Context(), f.ID, q)
 	if err != nil {
@@ -279,7 +288,7 @@ func (r *record) events(t testing.TB, f hedgerow.Fabric, q HistoryQuery) []hedge
 	return es
 }
 
-func (r *record) version(t testing.TB, name string) int64 {
+func (r *record) version(t tester, name string) int64 {
 	t.Helper()
 	f, err := r.Fabric(t.Context(), name)
 	if err != nil {
@@ -288,7 +297,7 @@ func (r *record) version(t testing.TB, name string) int64 {
 	return f.Version
 }
 
-func (r *record) evidence(t testing.TB, ctx context.Context, f hedgerow.Fabric) []hedgerow.KindEvidence {
+func (r *record) evidence(t tester, ctx context.Context, f hedgerow.Fabric) []hedgerow.KindEvidence {
 	t.Helper()
 	es, err := r.Evidence(ctx, f.ID)
 	if err != nil {

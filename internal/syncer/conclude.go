@@ -39,7 +39,8 @@ func (o *observation) sort(found hedgerow.Discovery, known []hedgerow.Kind) (ser
 			un = append(un, unserved{k, hedgerow.Failed, err})
 			continue
 		}
-		un = append(un, unserved{k, hedgerow.Absent, hedgerow.Errorf(hedgerow.CodeNotServed, "the cluster no longer serves %s.%s", k.Plural, k.Group)})
+		un = append(un, unserved{k, hedgerow.Absent, hedgerow.Errorf(hedgerow.CodeNotServed, "the cluster no longer serves %s.%s", k.Plural, k.Group).
+			WithHint("If that is meant, leave the kind out: hedgerow fabric edit %s --exclude %s", o.request.Fabric.Name, k.Plural)})
 	}
 	// A group that could not be asked and of which nothing is recorded: it
 	// must still show.
@@ -56,13 +57,13 @@ func (o *observation) excluded(k hedgerow.Kind) bool {
 // nothing concludes a pass that could not even ask what is served.
 func (o *observation) nothing(known []hedgerow.Kind, marks map[hedgerow.KindID][]hedgerow.Mark, err error) hedgerow.Commit {
 	r := o.run
-	r.Outcome, r.Code, r.Message = hedgerow.RunFailed, hedgerow.CodeOf(err), err.Error()
+	r.Outcome, r.Code, r.Message = hedgerow.RunFailed, hedgerow.CodeOf(err), advise(err.Error(), err)
 	for _, k := range known {
 		if o.excluded(k) {
 			continue
 		}
 		e := o.carry(k, len(marks[k.ID()]))
-		e.Verdict, e.Code, e.Message = hedgerow.Failed, r.Code, r.Message
+		e.Verdict, e.Code, e.Message = hedgerow.Failed, r.Code, err.Error()
 		if r.Code == hedgerow.CodeForbidden {
 			e.Verdict = hedgerow.Forbidden
 		}
@@ -83,23 +84,28 @@ func (o *observation) carry(k hedgerow.Kind, present int) hedgerow.KindEvidence 
 // conclude compares the snapshots with the record and says what to commit.
 func (o *observation) conclude(snaps []hedgerow.KindSnapshot, un []unserved, known []hedgerow.Kind, marks map[hedgerow.KindID][]hedgerow.Mark) hedgerow.Commit {
 	c := hedgerow.Commit{Run: o.run, Known: known}
-	var gone, present int
+	var gone, present, whole int
 	var troubles []trouble
 	for _, ms := range marks {
 		present += len(ms)
 	}
 	for _, s := range snaps {
+		distinct(&s)
 		e := o.carry(s.Kind, len(marks[s.Kind.ID()]))
 		e.Verdict, e.Requests, e.Bytes, e.DurationMS = s.Verdict, s.Requests, s.Bytes, s.Duration.Milliseconds()
+		if s.Verdict != hedgerow.Absent {
+			// Also of a kind that could not be read it is known that it is there.
+			c.Kinds = append(c.Kinds, s.Kind)
+		}
 		if s.Verdict != hedgerow.Complete {
 			e.Code, e.Message = hedgerow.CodeOf(s.Err), s.Err.Error()
 			if s.Verdict != hedgerow.Absent || e.Present > 0 {
-				troubles = append(troubles, trouble{e, s.Kind.Plural})
+				troubles = append(troubles, trouble{e, s.Kind.Plural, s.Err})
 			}
 			c.Run.Kinds = append(c.Run.Kinds, e)
 			continue
 		}
-		c.Kinds = append(c.Kinds, s.Kind)
+		whole++
 		m := compare(s, marks[s.Kind.ID()])
 		m.Began = hedgerow.Created
 		if e.CompleteRun == 0 {
@@ -120,7 +126,7 @@ func (o *observation) conclude(snaps []hedgerow.KindSnapshot, un []unserved, kno
 		}
 		if len(s.Unreadable) > 0 {
 			e.Code, e.Message = hedgerow.CodeGarbage, fmt.Sprintf("%s of %s could not be read: %s", hedgerow.Count(len(s.Unreadable), "object"), s.Kind.Plural, e.Unreadable[0])
-			troubles = append(troubles, trouble{e, s.Kind.Plural})
+			troubles = append(troubles, trouble{e, s.Kind.Plural, s.Unreadable[0].Err})
 		}
 		c.Run.Kinds = append(c.Run.Kinds, e)
 	}
@@ -128,14 +134,14 @@ func (o *observation) conclude(snaps []hedgerow.KindSnapshot, un []unserved, kno
 		e := o.carry(u.kind, len(marks[u.kind.ID()]))
 		e.Verdict, e.Code, e.Message = u.verdict, hedgerow.CodeOf(u.err), u.err.Error()
 		if u.verdict != hedgerow.Absent || e.Present > 0 {
-			troubles = append(troubles, trouble{e, u.kind.Plural})
+			troubles = append(troubles, trouble{e, u.kind.Plural, u.err})
 		}
 		c.Run.Kinds = append(c.Run.Kinds, e)
 	}
 	slices.SortStableFunc(c.Run.Kinds, func(a, b hedgerow.KindEvidence) int {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Kind, b.Kind))
 	})
-	o.judge(&c, troubles)
+	o.judge(&c, whole, troubles)
 	if p := o.request.Fabric.Policy; !o.request.AcceptDeletions && gone >= p.MaxDeleteFloor && float64(gone) > p.MaxDeleteShare*float64(present) {
 		return o.held(c, gone, present, marks)
 	}
@@ -146,12 +152,23 @@ func (o *observation) conclude(snaps []hedgerow.KindSnapshot, un []unserved, kno
 type trouble struct {
 	evidence hedgerow.KindEvidence
 	plural   string
+	err      error
 }
 
-// judge decides the outcome of a run.
-func (o *observation) judge(c *hedgerow.Commit, troubles []trouble) {
+// advise adds to what went wrong what to do about it. Who reads of a run
+// later, in the status or in a list of runs, has only this sentence.
+func advise(what string, err error) string {
+	hint := hedgerow.HintOf(err)
+	if hint == "" {
+		return what
+	}
+	return strings.TrimSuffix(what, ".") + ". " + strings.TrimSuffix(hint, ".")
+}
+
+// judge decides the outcome of a run in which so many kinds were read whole.
+func (o *observation) judge(c *hedgerow.Commit, whole int, troubles []trouble) {
 	r := &c.Run
-	if len(c.Kinds) == 0 && len(troubles) == 0 {
+	if whole == 0 && len(troubles) == 0 {
 		r.Outcome, r.Code = hedgerow.RunFailed, hedgerow.CodeNotServed
 		r.Message = "the cluster serves no kind of a *" + hedgerow.GroupSuffix + " group; is it the cluster of a Hedgehog fabric?"
 		return
@@ -161,7 +178,7 @@ func (o *observation) judge(c *hedgerow.Commit, troubles []trouble) {
 		return
 	}
 	r.Outcome = hedgerow.RunPartial
-	if len(c.Kinds) == 0 {
+	if whole == 0 {
 		r.Outcome = hedgerow.RunFailed
 	}
 	// One sentence for all kinds that failed in the same way.
@@ -177,12 +194,13 @@ func (o *observation) judge(c *hedgerow.Commit, troubles []trouble) {
 	switch {
 	case len(same) > 1:
 		r.Message = fmt.Sprintf("%d of %d kinds could not be read (%s): %s", len(same), len(r.Kinds), describe(same), r.Message)
-	case len(r.Kinds) > 1:
+	case len(r.Kinds) > 1 && troubles[0].evidence.Verdict != hedgerow.Complete:
 		r.Message = fmt.Sprintf("1 of %d kinds could not be read: %s", len(r.Kinds), r.Message)
 	}
 	if len(others) > 0 {
 		r.Message += "; nor could " + describe(others)
 	}
+	r.Message = advise(r.Message, troubles[0].err)
 }
 
 // held concludes a pass that found so much gone that a person must look first:
@@ -193,6 +211,9 @@ func (o *observation) held(c hedgerow.Commit, gone, present int, marks map[hedge
 	r.Message = fmt.Sprintf("%d of the %d objects recorded are gone from the cluster; nothing was recorded. If that is right: hedgerow sync %s --accept-deletions",
 		gone, present, o.request.Fabric.Name)
 	for i, e := range r.Kinds {
+		if e.Verdict != hedgerow.Complete {
+			continue // it has a reason of its own
+		}
 		deleted := e.Deleted
 		e = o.carry(hedgerow.Kind{Group: e.Group, Kind: e.Kind, Plural: e.Plural}, len(marks[e.ID()]))
 		e.Verdict, e.Code, e.Message = hedgerow.Failed, hedgerow.CodeGuard, "not recorded: too much is gone from the fabric"
@@ -202,6 +223,31 @@ func (o *observation) held(c hedgerow.Commit, gone, present int, marks map[hedge
 		r.Kinds[i] = e
 	}
 	return hedgerow.Commit{Run: r}
+}
+
+// distinct keeps the first of several objects of one name, and puts the others
+// among the unreadable: a list that says two things of one object proves
+// neither, but harms no other object.
+func distinct(s *hedgerow.KindSnapshot) {
+	less := func(a, b hedgerow.Object) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	}
+	ordered := true // as API servers list them
+	for i := 1; i < len(s.Objects) && ordered; i++ {
+		ordered = less(s.Objects[i-1], s.Objects[i]) < 0
+	}
+	if ordered {
+		return
+	}
+	seen := make(map[hedgerow.Ref]bool, len(s.Objects))
+	s.Objects = slices.DeleteFunc(s.Objects, func(o hedgerow.Object) bool {
+		again := seen[o.Ref]
+		seen[o.Ref] = true
+		if again {
+			s.Unreadable = append(s.Unreadable, hedgerow.Unreadable{Ref: o.Ref, Err: hedgerow.Errorf(hedgerow.CodeGarbage, "%s stands in the list twice", o.Ref)})
+		}
+		return again
+	})
 }
 
 // compare says what changed of one kind between the record and a complete

@@ -90,7 +90,7 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 	commit, err := o.observe(passCtx)
 	cancel()
 	if err != nil {
-		return o.run, err
+		commit = o.unread(pass.Before, err)
 	}
 	// How the pass ended must be recorded also when it was cancelled.
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
@@ -102,6 +102,7 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 			e.CompleteAt = commit.Run.FinishedAt
 		}
 	}
+	log.Debug("commit begins")
 	if commit.Run.VersionAfter, err = s.Store.Commit(commitCtx, commit); err != nil {
 		return commit.Run, err
 	}
@@ -147,6 +148,19 @@ func (o *observation) observe(ctx context.Context) (hedgerow.Commit, error) {
 	return o.conclude(snaps, unserved, known, marks), nil
 }
 
+// unread concludes a pass that could not read the record, or was cancelled
+// over it. What was proven before stays proven.
+func (o *observation) unread(before []hedgerow.KindEvidence, err error) hedgerow.Commit {
+	r := o.run
+	r.Outcome, r.Code, r.Message = hedgerow.RunFailed, hedgerow.CodeOf(err), err.Error()
+	for _, e := range before {
+		e = o.carry(hedgerow.Kind{Group: e.Group, Kind: e.Kind, Plural: e.Plural}, e.Present)
+		e.Verdict, e.Code, e.Message = hedgerow.Failed, r.Code, r.Message
+		r.Kinds = append(r.Kinds, e)
+	}
+	return hedgerow.Commit{Run: r}
+}
+
 // read reads kinds a few at a time; the snapshots are in the order of ks.
 func (o *observation) read(ctx context.Context, ks []hedgerow.Kind, marks map[hedgerow.KindID][]hedgerow.Mark) []hedgerow.KindSnapshot {
 	snaps := make([]hedgerow.KindSnapshot, len(ks))
@@ -170,7 +184,7 @@ func (o *observation) read(ctx context.Context, ks []hedgerow.Kind, marks map[he
 		eg.Go(func() error {
 			snaps[i] = o.src.Read(ctx, k, hedgerow.Prior{Marks: marks[k.ID()], Fingerprint: o.before[k.ID()].Fingerprint})
 			if err := snaps[i].Err; err != nil {
-				o.Log.Warn("kind not read", "fabric", o.request.Fabric.Name, "run", o.run.ID, "kind", k.ID().String(), "verdict", snaps[i].Verdict, "error", err.Error())
+				o.Log.Info("kind not read", "fabric", o.request.Fabric.Name, "run", o.run.ID, "kind", k.ID().String(), "verdict", snaps[i].Verdict, "error", err.Error())
 			}
 			report(&snaps[i])
 			return nil
