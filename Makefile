@@ -14,7 +14,7 @@ BUILD   := $(GO) build -trimpath
 TOOLS   := bin/tools
 MODULES := . vlab bench tools/kube
 
-.PHONY: help build demo demo-stop test test-kube bench lint fmt deps clean race
+.PHONY: help build crash demo demo-stop test test-kube bench lint fmt deps clean race
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,11 @@ demo-stop: ## stop the demo
 	@demo/down
 
 test: deps build $(TOOLS)/gotestsum ## every test (needs no network but the package registries)
-	@$(TOOLS)/gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -trimpath -timeout 15m ./...
+	@$(TOOLS)/gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -trimpath -short -parallel 8 -timeout 15m ./...
 	@cd vlab && ../$(TOOLS)/gotestsum --format pkgname-and-test-fails --format-hide-empty-pkg -- -trimpath -timeout 15m ./...
+
+crash: deps build $(TOOLS)/gotestsum ## kill -9 at fifty random instants on each engine (make test has twelve)
+	@$(TOOLS)/gotestsum --format standard-verbose -- -trimpath -timeout 20m -count 1 -run TestCrash ./e2e/
 
 race: deps build ## the tests of concurrent packages under the race detector (needs cgo)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m . ./internal/...

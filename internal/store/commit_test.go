@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,6 +107,9 @@ func (r *record) spans(t *testing.T, name string) (all []span) {
 		}
 		all = append(all, s)
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return all
 }
 
@@ -135,7 +139,7 @@ func TestPeriods(t *testing.T) {
 		contents := r.everything(t)["contents"]
 		made := r.pass(t, f, both, created(widgets, back))
 		tomb[2].Ended = "deleted"
-		want := append(tomb, span{"u3", x.Digest, made.FinishedAt, made.ID, "created", time.Time{}, 0, "", 3})
+		want := append(slices.Clone(tomb), span{"u3", x.Digest, made.FinishedAt, made.ID, "created", time.Time{}, 0, "", 3})
 		same(t, "periods", want, r.spans(t, "a"))
 		same(t, "contents after a content came back", contents, r.everything(t)["contents"])
 

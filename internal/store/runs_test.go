@@ -112,8 +112,10 @@ func TestEvidence(t *testing.T) {
 		run := ended(p.Run, r.tick())
 		run.Outcome, run.Code, run.Message = hedgerow.RunPartial, hedgerow.CodeForbidden, "widgets: you may not"
 		run.Kinds = []hedgerow.KindEvidence{
-			{Group: "g", Kind: "K", Plural: "ks", Verdict: hedgerow.Complete, Revision: "77", Fingerprint: "fp", CompleteAt: run.FinishedAt, CompleteRun: run.ID, Present: 3,
-				Counts: hedgerow.Counts{Listed: 3, Created: 1, Updated: 1, Unchanged: 1, Deleted: 2, Failed: 1}, Requests: 2, Bytes: 99, DurationMS: 12, Unreadable: []string{"K x: why"}},
+			{
+				Group: "g", Kind: "K", Plural: "ks", Verdict: hedgerow.Complete, Revision: "77", Fingerprint: "fp", CompleteAt: run.FinishedAt, CompleteRun: run.ID, Present: 3,
+				Counts: hedgerow.Counts{Listed: 3, Created: 1, Updated: 1, Unchanged: 1, Deleted: 2, Failed: 1}, Requests: 2, Bytes: 99, DurationMS: 12, Unreadable: []string{"K x: why"},
+			},
 			{Group: "g", Kind: "L", Plural: "ls", Verdict: hedgerow.Forbidden, Code: hedgerow.CodeForbidden, Message: "no"},
 		}
 		if _, err := r.Commit(ctx, hedgerow.Commit{Run: run}); err != nil {
@@ -125,7 +127,7 @@ func TestEvidence(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, "the run as stored", run, got)
-		same(t, "evidence", run.Kinds, r.evidence(t, ctx, f))
+		same(t, "evidence", run.Kinds, r.evidence(t, f))
 		dead := r.begin(t, f)
 		dead.End()
 		next := r.begin(t, f)

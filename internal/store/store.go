@@ -53,7 +53,7 @@ func Open(ctx context.Context, where string, opt Options) (*DB, error) {
 		err = db.migrate(ctx)
 	}
 	if err != nil {
-		db.Close()
+		_ = db.Close() // the first error is the one that matters
 		return nil, failed("open the record", err)
 	}
 	return db, nil
@@ -118,10 +118,6 @@ func each(ctx context.Context, q querier, fn func(*sql.Rows) error, query string
 }
 
 func micros(t time.Time) int64 { return t.UnixMicro() }
-
-func nullMicros(t time.Time) sql.NullInt64 {
-	return sql.NullInt64{Int64: t.UnixMicro(), Valid: !t.IsZero()}
-}
 
 func fromMicros(us int64) time.Time { return time.UnixMicro(us).UTC() }
 

@@ -120,38 +120,45 @@ func (r *record) everything(t tester) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
 	for _, table := range []string{"fabrics", "secrets", "contents", "kinds", "runs", "objects", "history", "vitals"} {
-		rows, err := r.read.QueryContext(t.Context(), `SELECT * FROM `+table)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cols, err := rows.Columns()
-		if err != nil {
-			t.Fatal(err)
-		}
-		all[table] = []string{}
-		for rows.Next() {
-			vals := make([]any, len(cols))
-			into := make([]any, len(cols))
-			for i := range vals {
-				into[i] = &vals[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				t.Fatal(err)
-			}
-			var b strings.Builder
-			for i, v := range vals {
-				if raw, ok := v.([]byte); ok {
-					v = fmt.Sprintf("%x", raw)
-				}
-				fmt.Fprintf(&b, "%s=%v ", cols[i], v)
-			}
-			all[table] = append(all[table], b.String())
-		}
-		if err := rows.Close(); err != nil {
-			t.Fatal(err)
-		}
-		slices.Sort(all[table])
+		all[table] = r.table(t, table)
 	}
+	return all
+}
+
+// table returns every row of a table, as text, in the order of the text.
+func (r *record) table(t tester, table string) []string {
+	t.Helper()
+	rows, err := r.read.QueryContext(t.Context(), `SELECT * FROM `+table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	cols, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []string{}
+	for rows.Next() {
+		vals, into := make([]any, len(cols)), make([]any, len(cols))
+		for i := range vals {
+			into[i] = &vals[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for i, v := range vals {
+			if raw, ok := v.([]byte); ok {
+				v = fmt.Sprintf("%x", raw)
+			}
+			fmt.Fprintf(&b, "%s=%v ", cols[i], v)
+		}
+		all = append(all, b.String())
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(all)
 	return all
 }
 
@@ -297,9 +304,9 @@ func (r *record) version(t tester, name string) int64 {
 	return f.Version
 }
 
-func (r *record) evidence(t tester, ctx context.Context, f hedgerow.Fabric) []hedgerow.KindEvidence {
+func (r *record) evidence(t tester, f hedgerow.Fabric) []hedgerow.KindEvidence {
 	t.Helper()
-	es, err := r.Evidence(ctx, f.ID)
+	es, err := r.Evidence(t.Context(), f.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

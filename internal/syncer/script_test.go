@@ -193,7 +193,7 @@ func (b *bench) names() []string {
 	var names []string
 	for _, ms := range marks {
 		for _, m := range ms {
-			names = append(names, m.Ref.String())
+			names = append(names, m.String())
 		}
 	}
 	slices.Sort(names)
