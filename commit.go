@@ -11,8 +11,8 @@ type Discovery struct {
 // Prior is what the record holds of one kind when a pass begins.
 type Prior struct {
 	Marks []Mark
-	// Fingerprint is the schema at the last complete reading, "" when there
-	// was none. With another one nothing may be taken for unchanged.
+	// Fingerprint is the Reading of the kind at its last complete reading, ""
+	// when there was none. With another one nothing may be taken for unchanged.
 	Fingerprint string
 }
 

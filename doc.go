@@ -5,7 +5,7 @@
 //
 // It must know nothing of clusters, Git, SQL or screens, and imports the
 // standard library only. ARCHITECTURE.md shows how they fit: a
-// [Fabric] is one Hedgehog installation; a [Snapshot] holds every [Object] of
-// one source at one revision with a [Verdict] per [Kind]; a [Run] is the
+// [Fabric] is one Hedgehog installation; a snapshot holds every [Object] of
+// one source, with a [Verdict] per [Kind]; a [Run] is the
 // durable record of work done.
 package hedgerow

@@ -3,6 +3,7 @@ package hedgerow
 import (
 	"math"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,10 @@ type Cluster struct {
 	Auth          string // how we sign in: token, certificate, basic or none
 	Context       string // the kubeconfig context that this came from, if any
 }
+
+// Trusted reports whether what the cluster says reaches us as it was said:
+// encrypted, from a server whose certificate is verified.
+func (c Cluster) Trusted() bool { return strings.HasPrefix(c.Server, "https://") && !c.Insecure }
 
 // Policy holds what may differ from fabric to fabric. The zero value of a
 // field means its default; [Policy.WithDefaults] fills them in.

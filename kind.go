@@ -1,6 +1,10 @@
 package hedgerow
 
-import "strings"
+import (
+	"fmt"
+	"hash/fnv"
+	"strings"
+)
 
 // GroupSuffix marks the API groups that belong to a Hedgehog fabric. Every
 // resource in such a group is observed, known to us or not.
@@ -40,6 +44,21 @@ type Kind struct {
 	Order      int // position in the order of creation; 0: unknown
 	References []Reference
 	Rule       ContentRule
+}
+
+// contentVersion is raised when what internal/manifest keeps, masks or drops
+// changes, so that every object is read anew.
+const contentVersion = 1
+
+// Reading identifies how objects of the kind read: by the schema served, and
+// by our own rules of what is stored. "" when the schema is not known.
+func (k Kind) Reading() string {
+	if k.Fingerprint == "" {
+		return ""
+	}
+	h := fnv.New32a()
+	fmt.Fprint(h, contentVersion, k.Rule)
+	return fmt.Sprintf("%s/%08x", k.Fingerprint, h.Sum32())
 }
 
 // ID is the identity of the kind.

@@ -50,11 +50,6 @@ type Mark struct {
 	Digest          Digest
 }
 
-// Snapshot is every object of one source at one revision.
-type Snapshot struct {
-	Kinds []KindSnapshot
-}
-
 // KindSnapshot is what a pass learned about one kind. Objects are to be
 // believed complete only when Verdict is Complete.
 type KindSnapshot struct {

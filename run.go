@@ -74,7 +74,7 @@ type KindEvidence struct {
 	Code        Code      `json:"code,omitempty"`
 	Message     string    `json:"message,omitempty"`
 	Revision    string    `json:"revision,omitempty"`
-	Fingerprint string    `json:"fingerprint,omitempty"` // schema at the last complete reading
+	Fingerprint string    `json:"fingerprint,omitempty"` // Kind.Reading at the last complete reading
 	CompleteAt  time.Time `json:"completeAt,omitzero"`
 	CompleteRun int64     `json:"completeRun,omitempty"`
 	Present     int       `json:"present"` // objects in the record after this run

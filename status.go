@@ -26,13 +26,13 @@ type Facts struct {
 	Configured bool // a cluster is set
 	Repository bool // a repository is set
 	Suspended  bool
-	Insecure   bool          // the cluster's certificate is not verified
+	Insecure   bool          // the connection is not encrypted, or the certificate not verified
 	Interval   time.Duration // Manual: no schedule
 	Running    *Run          // the run under way, nil when there is none
 	Last       *Run          // the newest run that ended, with its evidence
 	// LastComplete is when the newest complete run ended, zero when none did.
 	LastComplete time.Time
-	Objects      int // objects present in the record
+	Objects      int // objects present in the record, of the kinds observed
 	OpenChanges  int // differences between Git and cluster
 	Agents       AgentFacts
 }
@@ -158,7 +158,7 @@ func connection(f Facts) Facet {
 	case f.Last == nil:
 		return withTrust(f, Facet{"untried", "The cluster has not been contacted yet."})
 	case f.Last.Outcome == RunComplete:
-		return withTrust(f, Facet{"ok", "The cluster answered every request of the last run."})
+		return withTrust(f, Facet{"ok", "Every kind was read in the last run."})
 	case f.Last.Outcome == RunPartial || f.Last.Code == CodeGuard:
 		return withTrust(f, Facet{"degraded", failure(*f.Last)})
 	case f.Last.Outcome == Interrupted:
@@ -170,7 +170,7 @@ func connection(f Facts) Facet {
 
 func withTrust(f Facts, c Facet) Facet {
 	if f.Insecure {
-		c.Sentence += " Its certificate is NOT verified."
+		c.Sentence += " The server is NOT verified: no TLS, or a certificate that is not checked."
 	}
 	return c
 }
@@ -225,13 +225,13 @@ func schedule(f Facts, now time.Time) Facet {
 	case f.Interval <= 0:
 		return Facet{"manual", "Observed on request only."}
 	case f.Last == nil:
-		return Facet{"due", fmt.Sprintf("Every %s; the first run is due.", Age(f.Interval))}
+		return Facet{"due", fmt.Sprintf("A reading is due every %s, on request: the first is due.", Age(f.Interval))}
 	}
 	next := f.Interval - now.Sub(f.Last.StartedAt)
 	if next <= 0 {
-		return Facet{"due", fmt.Sprintf("Every %s; the next run has been due for %s.", Age(f.Interval), Age(-next))}
+		return Facet{"due", fmt.Sprintf("A reading is due every %s, on request: the next has been due for %s.", Age(f.Interval), Age(-next))}
 	}
-	return Facet{"waiting", fmt.Sprintf("Every %s; the next run is due in %s.", Age(f.Interval), Age(next))}
+	return Facet{"waiting", fmt.Sprintf("A reading is due every %s, on request: the next in %s.", Age(f.Interval), Age(next))}
 }
 
 func conditions(f Facts, s Status) []Condition {

@@ -354,7 +354,7 @@ func sentenceProblems(labels map[string]string, f hedgerow.Facts, s hedgerow.Sta
 	}[labels["agents"]]; s.Facets.Health.Sentence != want {
 		bad("health is %q", s.Facets.Health.Sentence)
 	}
-	if s.Facets.Schedule.State == "waiting" && s.Facets.Schedule.Sentence != "Every 5m; the next run is due in 3m." {
+	if s.Facets.Schedule.State == "waiting" && s.Facets.Schedule.Sentence != "A reading is due every 5m, on request: the next in 3m." {
 		bad("schedule is %q", s.Facets.Schedule.Sentence)
 	}
 	return problems

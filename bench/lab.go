@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -247,10 +249,29 @@ func (l *lab) memory(ctx context.Context, engine, bin string) (first, unchanged 
 	peak := func(args ...string) (int64, error) {
 		cmd := exec.CommandContext(ctx, filepath.Join(bin, "hedgerow"), args...)
 		cmd.Env = append(os.Environ(), "HEDGEROW_DATA="+filepath.Join(l.dir, "data"), "HEDGEROW_DB="+where, "HEDGEROW_KEY_FILE="+filepath.Join(l.dir, "memory-"+engine+".json"))
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("hedgerow %s: %w\n%s", strings.Join(args, " "), err, out)
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			return 0, err
 		}
-		return cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10, nil
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		// What wait4 tells would be no less than this process had when it
+		// forked, so the kernel's own mark is read until the end.
+		var most int64
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			most = max(most, highWater(cmd.Process.Pid))
+			select {
+			case err := <-ended:
+				if err != nil {
+					err = fmt.Errorf("hedgerow %s: %w\n%s", strings.Join(args, " "), err, &out)
+				}
+				return most, err
+			case <-tick.C:
+			}
+		}
 	}
 	if _, err := peak("fabric", "add", "bench", "--kubeconfig", l.config); err != nil {
 		return 0, 0, err
@@ -260,4 +281,20 @@ func (l *lab) memory(ctx context.Context, engine, bin string) (first, unchanged 
 	}
 	unchanged, err = peak("sync", "bench")
 	return first, unchanged, err
+}
+
+// highWater is the most memory that a process has had resident so far, in
+// bytes; 0 when it has ended.
+func highWater(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return 0
+	}
+	kib, _ := strconv.ParseInt(fields[0], 10, 64) // the kernel writes a number
+	return kib << 10
 }

@@ -25,7 +25,6 @@ import (
 // app is one run of the program: where it writes, its settings, and what it
 // has opened so far.
 type app struct {
-	stdin    io.Reader
 	out, err io.Writer
 	environ  []string
 	redactor *hedgerow.Redactor
@@ -160,6 +159,9 @@ func (a *app) client(ctx context.Context, f hedgerow.Fabric) (*kube.Client, erro
 	if err != nil {
 		return nil, err
 	}
+	if sealed.IsZero() {
+		return nil, hedgerow.Errorf(hedgerow.CodeUnconfigured, "fabric %s has no credential", f.Name).WithHint("Give it one: hedgerow fabric edit %s --kubeconfig FILE", f.Name)
+	}
 	cred, err := kube.Unpack(sealed)
 	if err != nil {
 		return nil, err
@@ -221,7 +223,7 @@ func (a *app) fabric(ctx context.Context, name string) (hedgerow.Fabric, error) 
 	for i, f := range all {
 		names[i] = f.Name
 	}
-	return hedgerow.Fabric{}, hedgerow.Errorf(hedgerow.CodeInvalid, "there are several fabrics: %s", strings.Join(names, ", ")).WithHint("Say which one with -F, or set HEDGEROW_FABRIC.")
+	return hedgerow.Fabric{}, hedgerow.Errorf(hedgerow.CodeInvalid, "there are several fabrics: %s", strings.Join(names, ", ")).WithHint("Say which one: by name or with -F, or set HEDGEROW_FABRIC.")
 }
 
 // actor names who runs the program.
@@ -232,6 +234,16 @@ func actor() string {
 	}
 	return u.Username
 }
+
+// subcommand refuses a word that is no subcommand.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return hedgerow.Errorf(hedgerow.CodeInvalid, "%s has no subcommand %q", cmd.CommandPath(), args[0]).WithHint("See: %s --help", cmd.CommandPath())
+	}
+	return nil
+}
+
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // exactly is cobra.ExactArgs with a sentence.
 func exactly(names ...string) cobra.PositionalArgs { return between(len(names), names...) }

@@ -73,9 +73,6 @@ func (a *app) describe(ctx context.Context, f found, o store.Recorded) error {
 	line("Created", "%s (%s ago, by the cluster's clock)", o.CreatedAt.Format(time.RFC3339), age(a.now(), o.CreatedAt))
 	line("This content", "%s in run %d, %s ago", o.Began, o.SinceRun, age(a.now(), o.Since))
 	line("Proof", "%s", proofSentence(f, a.now()))
-	if !o.VitalsAt.IsZero() && o.Vitals != nil {
-		line("Vitals", "read %s ago", age(a.now(), o.VitalsAt))
-	}
 	line("Digest", "sha256:%s", o.Digest)
 	meta, _ := tree["metadata"].(map[string]any)
 	for _, k := range []string{"labels", "annotations", "ownerReferences", "finalizers", "deletionTimestamp"} {
@@ -96,7 +93,7 @@ func (a *app) describe(ctx context.Context, f found, o store.Recorded) error {
 	if err := a.references(ctx, f, o, tree); err != nil {
 		return err
 	}
-	events, err := a.db.History(ctx, f.fabric.ID, store.HistoryQuery{Kind: f.kind.ID(), Name: o.Name, Limit: 10})
+	events, err := a.db.History(ctx, f.fabric.ID, store.HistoryQuery{Kind: f.kind.ID(), Namespace: o.Namespace, Name: o.Name, Limit: 10})
 	if err != nil {
 		return err
 	}
@@ -157,7 +154,8 @@ func (a *app) references(ctx context.Context, f found, o store.Recorded, tree an
 			return err
 		}
 		missing := ""
-		if len(there) == 0 {
+		// Hedgehog's references are by bare name, in the same namespace.
+		if !slices.ContainsFunc(there, func(t store.Recorded) bool { return t.Namespace == o.Namespace }) {
 			missing = "  (not in the record)"
 		}
 		fmt.Fprintf(a.out, "  %s %s  by %s%s\n", l.To.Kind, hedgerow.OneLine(l.Name), l.Path, missing)
@@ -173,7 +171,7 @@ func (a *app) references(ctx context.Context, f found, o store.Recorded, tree an
 				return err
 			}
 			for _, l := range wiring.Links(k, t) {
-				if l.To == f.kind.ID() && l.Name == o.Name {
+				if l.To == f.kind.ID() && l.Name == o.Name && from.Namespace == o.Namespace {
 					if first {
 						fmt.Fprintln(a.out, "Referred to by:")
 						first = false

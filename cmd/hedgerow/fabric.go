@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +12,7 @@ import (
 )
 
 func (a *app) fabricCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "fabric", Aliases: []string{"fabrics"}, Short: "Add, test, change and remove fabrics"}
+	cmd := &cobra.Command{Use: "fabric", Aliases: []string{"fabrics"}, Short: "Add, test, change and remove fabrics", Args: subcommand, RunE: help}
 	cmd.AddCommand(a.fabricAdd(), a.fabricList(), a.fabricShow(), a.fabricEdit(), a.fabricRemove(), a.fabricTest())
 	return cmd
 }
@@ -48,8 +49,8 @@ added also when its cluster cannot be reached just then.`,
 				return err
 			}
 			fmt.Fprintf(a.out, "fabric %s added: %s, namespace %s, signing in by %s\n", fab.Name, fab.Cluster.Server, namespace(fab.Cluster.Namespace), fab.Cluster.Auth)
-			if fab.Cluster.Insecure {
-				a.note("WARNING: the server's certificate is NOT verified.")
+			if !fab.Cluster.Trusted() {
+				a.note("WARNING: the server is NOT verified: %s.", trust(*fab.Cluster))
 			}
 			a.note("Next: hedgerow fabric test %s, or hedgerow sync %s", fab.Name, fab.Name)
 			return nil
@@ -57,6 +58,18 @@ added also when its cluster cannot be reached just then.`,
 	}
 	f.register(cmd)
 	return cmd
+}
+
+// trust says how far a cluster is what it says it is.
+func trust(c hedgerow.Cluster) string {
+	switch {
+	case c.Trusted():
+		return "its certificate is verified"
+	case c.Insecure:
+		return "its certificate is not looked at"
+	default:
+		return "the connection is not encrypted, and the token is sent in clear"
+	}
 }
 
 func namespace(ns string) string {
@@ -88,8 +101,15 @@ func (a *app) fabricEdit() *cobra.Command {
 				return hedgerow.Errorf(hedgerow.CodeInvalid, "give either --suspend or --resume, not both")
 			}
 			fab.Suspended = fab.Suspended && !resume || suspend
+			var before hedgerow.Cluster
+			if fab.Cluster != nil {
+				before = *fab.Cluster
+			}
 			cred, err := f.apply(cmd, &fab)
 			if err != nil {
+				return err
+			}
+			if err := a.sameScope(cmd.Context(), fab, before); err != nil {
 				return err
 			}
 			var packed *hedgerow.Secret
@@ -119,11 +139,37 @@ func (a *app) fabricEdit() *cobra.Command {
 	return cmd
 }
 
+// sameScope refuses what would make recorded objects look deleted though
+// nobody deleted them, and words that exclude nothing.
+func (a *app) sameScope(ctx context.Context, f hedgerow.Fabric, before hedgerow.Cluster) error {
+	ks, err := a.kinds(ctx, f)
+	if err != nil || len(ks) == 0 {
+		return err
+	}
+	for _, word := range f.Policy.Exclude {
+		if !slices.ContainsFunc(ks, func(k hedgerow.Kind) bool { return k.Matches(word) }) {
+			return hedgerow.Errorf(hedgerow.CodeInvalid, "fabric %s has no kind %q to exclude", f.Name, word).WithHint("See what it has: hedgerow status %s", f.Name)
+		}
+	}
+	if f.Cluster == nil || f.Cluster.Namespace == before.Namespace || f.Cluster.Namespace == "" {
+		return nil
+	}
+	counts, err := a.db.Counts(ctx, f.ID)
+	if err != nil || len(counts) == 0 {
+		return err
+	}
+	return hedgerow.Errorf(hedgerow.CodeInvalid, "fabric %s has recorded namespace %s: observing %s instead would make its objects look deleted", f.Name, namespace(before.Namespace), f.Cluster.Namespace).
+		WithHint("Add a fabric of its own for namespace %s, or remove this one first.", f.Cluster.Namespace)
+}
+
 // mergeCredential keeps of the stored credential what the flags did not give.
 func (a *app) mergeCredential(ctx context.Context, f hedgerow.Fabric, c kube.Credential) (kube.Credential, error) {
 	sealed, err := a.db.Credential(ctx, f.ID)
 	if err != nil {
 		return c, err
+	}
+	if sealed.IsZero() {
+		return c, nil
 	}
 	old, err := kube.Unpack(sealed)
 	if err != nil {

@@ -33,7 +33,7 @@ func (f *fabricFlags) register(cmd *cobra.Command) {
 	p.BoolVar(&f.insecure, "insecure", false, "do NOT verify the server's certificate")
 	p.StringVarP(&f.namespace, "namespace", "n", "default", "namespace to observe")
 	p.BoolVar(&f.allNamespaces, "all-namespaces", false, "observe every namespace")
-	p.StringVar(&f.interval, "interval", "", "time between passes, 30s to 24h, or manual (default 5m)")
+	p.StringVar(&f.interval, "interval", "", "a reading older than this is stale: 30s to 24h, or manual for never (default 5m)")
 	p.DurationVar(&f.connect, "connect-timeout", 0, "for TCP and for TLS (default 5s)")
 	p.DurationVar(&f.request, "request-timeout", 0, "until an answer begins, and between signs of progress (default 30s)")
 	p.DurationVar(&f.pass, "pass-timeout", 0, "for one whole pass (default 10m)")
@@ -124,6 +124,14 @@ func (f *fabricFlags) policy(cmd *cobra.Command, p *hedgerow.Policy) error {
 				return hedgerow.Errorf(hedgerow.CodeInvalid, "interval %q: use a duration such as 5m, or manual", f.interval)
 			}
 			p.Interval = d
+		}
+	}
+	for name, zero := range map[string]bool{
+		"connect-timeout": f.connect <= 0, "request-timeout": f.request <= 0, "pass-timeout": f.pass <= 0, "qps": f.qps <= 0,
+		"burst": f.burst <= 0, "max-delete-share": f.maxDeleteShare <= 0, "max-delete-floor": f.maxDeleteFloor <= 0,
+	} {
+		if set(name) && zero {
+			return hedgerow.Errorf(hedgerow.CodeInvalid, "--%s must be more than 0", name)
 		}
 	}
 	for name, change := range map[string]func(){

@@ -124,7 +124,7 @@ func (a *app) fabricShow() *cobra.Command {
 				if c.TLSServerName != "" {
 					line("TLS server name", c.TLSServerName)
 				}
-				line("Certificate", map[bool]string{false: "verified", true: "NOT verified"}[c.Insecure])
+				line("Trust", trust(*c))
 			}
 			line("Suspended", f.Suspended)
 			for _, k := range []string{"interval", "connectTimeout", "requestTimeout", "passTimeout", "qps", "burst", "pageSize", "maxDeleteShare", "maxDeleteFloor"} {

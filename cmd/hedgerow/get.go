@@ -117,7 +117,8 @@ func (g *getting) read(ctx context.Context, fabrics []hedgerow.Fabric, words str
 		ks, err := g.match(ctx, f, words)
 		if err != nil {
 			if len(fabrics) > 1 && hedgerow.CodeOf(err) == hedgerow.CodeNotFound {
-				continue // another fabric may have it
+				g.note("WARNING: %s.", err) // another fabric may have it
+				continue
 			}
 			return err
 		}
@@ -178,13 +179,17 @@ func (a *app) match(ctx context.Context, f hedgerow.Fabric, words string) ([]hed
 	}
 	var out []hedgerow.Kind
 	for word := range strings.SplitSeq(words, ",") {
-		n := len(out)
+		named := false
 		for _, k := range ks {
-			if k.Matches(word) || slices.Contains(k.Categories, word) {
+			if !k.Matches(word) && !slices.Contains(k.Categories, word) {
+				continue
+			}
+			named = true
+			if !slices.ContainsFunc(out, func(o hedgerow.Kind) bool { return o.ID() == k.ID() }) {
 				out = append(out, k)
 			}
 		}
-		if len(out) == n {
+		if !named {
 			var all []string
 			for _, k := range ks {
 				all = append(all, k.Plural)
@@ -200,10 +205,9 @@ func (g *getting) print(o string, noHeaders bool) error {
 	for _, f := range g.found {
 		n += len(f.objects)
 	}
-	if len(g.found) == 1 && n == 0 {
-		if err := g.unproven(); err != nil {
-			return err
-		}
+	unproven := g.unproven()
+	if n == 0 && unproven != nil {
+		return unproven
 	}
 	if g.name != "" && n == 0 {
 		f := g.found[0]
@@ -215,19 +219,30 @@ func (g *getting) print(o string, noHeaders bool) error {
 		if err != nil {
 			return err
 		}
+		write := g.json
 		if o == "yaml" {
-			return g.yaml(v)
+			write = g.yaml
 		}
-		return g.json(v)
+		if err := write(v); err != nil {
+			return err
+		}
 	case "name":
 		for _, f := range g.found {
 			for _, obj := range f.objects {
 				fmt.Fprintf(g.out, "%s.%s/%s\n", f.kind.Singular, f.kind.Group, hedgerow.OneLine(obj.Name))
 			}
 		}
-		return nil
+	default:
+		if err := g.tables(noHeaders); err != nil {
+			return err
+		}
 	}
-	return g.tables(noHeaders)
+	for _, f := range g.found {
+		if len(g.found) == 1 || len(f.objects) > 0 || f.proof.Verdict != hedgerow.Complete {
+			g.note("%s", proofSentence(f, g.now()))
+		}
+	}
+	return unproven
 }
 
 func in(fs []found) string {
@@ -316,18 +331,18 @@ func (g *getting) tables(noHeaders bool) error {
 			}
 			printed = true
 		}
-		for _, f := range byKind[id] {
-			g.note("%s", proofSentence(f, g.now()))
-		}
 	}
 	return nil
 }
+
+// excluded reports whether the fabric's policy says not to observe the kind.
+func (f found) excluded() bool { return slices.ContainsFunc(f.fabric.Policy.Exclude, f.kind.Matches) }
 
 // unproven fails when a kind was never read whole: what was not read must not
 // pass for empty.
 func (g *getting) unproven() error {
 	for _, f := range g.found {
-		if f.proof.CompleteRun == 0 {
+		if f.proof.CompleteRun == 0 && !f.excluded() {
 			return hedgerow.Errorf(cmp.Or(f.proof.Code, hedgerow.CodeNotFound), "%s of fabric %s have never been read whole: %s", f.kind.Plural, f.fabric.Name, f.proof.Message)
 		}
 	}
@@ -339,6 +354,8 @@ func proofSentence(f found, now time.Time) string {
 	p := f.proof
 	what := fmt.Sprintf("%s of fabric %s", f.kind.Plural, f.fabric.Name)
 	switch {
+	case f.excluded():
+		return fmt.Sprintf("WARNING: %s are excluded from observation; this is what was there before that.", what)
 	case p.CompleteRun == 0:
 		return fmt.Sprintf("WARNING: %s have never been read whole: %s.", what, hedgerow.OneLine(p.Message))
 	case p.Verdict != hedgerow.Complete:

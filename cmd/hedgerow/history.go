@@ -45,6 +45,9 @@ deleted and made again shows as two events.`,
 			if err := format(o, "", "json"); err != nil {
 				return err
 			}
+			if q.Limit < 1 {
+				return hedgerow.Errorf(hedgerow.CodeInvalid, "--limit must be 1 or more")
+			}
 			f, err := a.fabric(cmd.Context(), fabric)
 			if err != nil {
 				return err
@@ -69,15 +72,25 @@ deleted and made again shows as two events.`,
 			if o == "json" {
 				return a.historyJSON(cmd.Context(), events, withDiff)
 			}
+			if len(events) == 0 && q.Name != "" {
+				return hedgerow.Errorf(hedgerow.CodeNotFound, "the history of fabric %s knows no %s %q", f.Name, q.Kind.Kind, q.Name)
+			}
 			if len(events) == 0 {
 				a.note("Nothing is recorded of that.")
 				return nil
 			}
-			return a.printEvents(cmd.Context(), events, withDiff)
+			if err := a.printEvents(cmd.Context(), events, withDiff); err != nil {
+				return err
+			}
+			if len(events) == q.Limit {
+				a.note("These are the newest %d; there may be older ones: --limit", q.Limit)
+			}
+			return nil
 		},
 	}
 	p := cmd.Flags()
 	p.StringVarP(&fabric, "fabric", "F", "", "the fabric (default: the only one)")
+	p.StringVarP(&q.Namespace, "namespace", "n", "", "only objects of this namespace")
 	p.BoolVar(&withDiff, "diff", false, "show updates field by field")
 	p.Int64Var(&q.Run, "run", 0, "events of this run only")
 	p.IntVar(&q.Limit, "limit", 100, "how many events")
@@ -86,9 +99,9 @@ deleted and made again shows as two events.`,
 }
 
 func (a *app) printEvents(ctx context.Context, events []hedgerow.Event, withDiff bool) error {
-	header := []string{"WHEN", "RUN", "WHAT", "KIND", "NAME", "UID"}
+	header := []string{"WHEN", "RUN", "WHAT", "KIND", "NAMESPACE", "NAME", "UID"}
 	row := func(e hedgerow.Event) []string {
-		return []string{e.At.Format(time.RFC3339), fmt.Sprint(e.Run), e.What, hedgerow.OneLine(e.Kind), hedgerow.OneLine(e.Name), hedgerow.OneLine(e.UID)}
+		return []string{e.At.Format(time.RFC3339), fmt.Sprint(e.Run), e.What, hedgerow.OneLine(e.Kind), hedgerow.OneLine(e.Namespace), hedgerow.OneLine(e.Name), hedgerow.OneLine(e.UID)}
 	}
 	if !withDiff {
 		var rows [][]string
@@ -100,7 +113,7 @@ func (a *app) printEvents(ctx context.Context, events []hedgerow.Event, withDiff
 	}
 	for _, e := range events {
 		r := row(e)
-		fmt.Fprintf(a.out, "%s  run %s  %s %s %s\n", r[0], r[1], r[3], r[4], r[2])
+		fmt.Fprintf(a.out, "%s  run %s  %s %s %s\n", r[0], r[1], r[3], r[5], r[2])
 		if e.What == string(hedgerow.Updated) {
 			if err := a.deltas(ctx, "  ", e); err != nil {
 				return err

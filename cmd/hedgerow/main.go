@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"hedgerow"
@@ -19,7 +20,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal ends the program at once.
 	context.AfterFunc(ctx, stop)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Environ())
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr, os.Environ())
 	stop()
 	os.Exit(code)
 }
@@ -41,20 +42,26 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 // run runs one command and returns its exit code.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
-	a := &app{stdin: stdin, out: stdout, err: stderr, environ: environ, redactor: &hedgerow.Redactor{}}
+func run(ctx context.Context, args []string, stdout, stderr io.Writer, environ []string) int {
+	a := &app{out: stdout, err: stderr, environ: environ, redactor: &hedgerow.Redactor{}}
 	defer a.close()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+		err = hedgerow.Errorf(hedgerow.CodeInvalid, "%w", err).WithHint("See: hedgerow --help")
+	}
 	var exit exitError
 	if err == nil {
 		return exitOK
 	}
-	if errors.As(err, &exit) {
+	if ctx.Err() == nil && errors.As(err, &exit) {
 		return int(exit)
+	}
+	if errors.As(err, &exit) { // cancelled, and told already
+		return exitCancelled
 	}
 	fmt.Fprintf(stderr, "hedgerow: %s\n", a.redactor.Text(err.Error()))
 	if hint := hedgerow.HintOf(err); hint != "" {

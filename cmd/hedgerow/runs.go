@@ -45,6 +45,9 @@ func (a *app) runsCommand() *cobra.Command {
 			if err := format(o, "", "json"); err != nil {
 				return err
 			}
+			if limit < 1 {
+				return hedgerow.Errorf(hedgerow.CodeInvalid, "--limit must be 1 or more")
+			}
 			f, err := a.fabric(cmd.Context(), fabric)
 			if err != nil {
 				return err
@@ -68,7 +71,7 @@ func (a *app) runsCommand() *cobra.Command {
 			for _, r := range runs {
 				c := r.Counts()
 				took := ""
-				if !r.FinishedAt.IsZero() {
+				if !r.FinishedAt.IsZero() && r.Outcome != hedgerow.Interrupted {
 					took = r.FinishedAt.Sub(r.StartedAt).Round(time.Millisecond).String()
 				}
 				rows = append(rows, []string{
@@ -126,7 +129,7 @@ func (a *app) runCommand() *cobra.Command {
 			}
 			fmt.Fprintf(a.out, "Asked by: %s (%s)\n", hedgerow.OneLine(r.Actor), r.Trigger)
 			fmt.Fprintf(a.out, "Started:  %s (%s ago)\n", r.StartedAt.Format(time.RFC3339), age(a.now(), r.StartedAt))
-			if !r.FinishedAt.IsZero() {
+			if !r.FinishedAt.IsZero() && r.Outcome != hedgerow.Interrupted { // when it was interrupted is not known
 				fmt.Fprintf(a.out, "Took:     %s\n", r.FinishedAt.Sub(r.StartedAt).Round(time.Millisecond))
 			}
 			fmt.Fprintf(a.out, "Version:  %d before, %d after\n", r.VersionBefore, r.VersionAfter)
@@ -148,7 +151,7 @@ func (a *app) runCommand() *cobra.Command {
 		},
 	}
 	show.Flags().StringVarP(&o, "output", "o", "", "json")
-	cmd := &cobra.Command{Use: "run", Short: "Look at one run"}
+	cmd := &cobra.Command{Use: "run", Short: "Look at one run", Args: subcommand, RunE: help}
 	cmd.AddCommand(show)
 	return cmd
 }

@@ -2,14 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"hedgerow"
 	"hedgerow/internal/syncer"
@@ -40,27 +42,40 @@ Exit codes: 0 every kind was read, 3 some were not, 1 none was.`,
 			if err != nil {
 				return err
 			}
+			if len(fabrics) == 0 {
+				a.note("There is no fabric to sync.")
+			}
 			worst := exitOK
 			runs := []runJSON{}
+			var mu sync.Mutex // of worst, runs and the output
+			var eg errgroup.Group
+			eg.SetLimit(fabricsAtOnce)
 			for _, f := range fabrics {
-				run, err := a.sync(cmd.Context(), f, accept, o == "")
-				if err != nil {
-					if !all || errors.Is(err, context.Canceled) {
+				eg.Go(func() error {
+					run, err := a.sync(cmd.Context(), f, accept, o == "" && !all)
+					mu.Lock()
+					defer mu.Unlock()
+					switch {
+					case err != nil && !all:
 						return err
+					case err != nil: // one fabric's trouble is not another's
+						a.note("hedgerow: %s: %s", f.Name, a.redactor.Text(err.Error()))
+						worst = worse(worst, exitCode(err))
+						return nil
+					case o == "json":
+						runs = append(runs, describeRun(f.Name, run))
+					default:
+						a.printRun(f.Name, run)
 					}
-					// One fabric's trouble is not another's.
-					a.note("hedgerow: %s: %s", f.Name, a.redactor.Text(err.Error()))
-					worst = worse(worst, exitCode(err))
-					continue
-				}
-				if o == "json" {
-					runs = append(runs, describeRun(f.Name, run))
-				} else {
-					a.printRun(f.Name, run)
-				}
-				worst = worse(worst, exitOf(run))
+					worst = worse(worst, exitOf(run))
+					return nil
+				})
+			}
+			if err := eg.Wait(); err != nil {
+				return err
 			}
 			if o == "json" {
+				slices.SortFunc(runs, func(x, y runJSON) int { return strings.Compare(x.Fabric, y.Fabric) })
 				var v any = runs
 				if !all && len(runs) == 1 {
 					v = runs[0]
@@ -80,6 +95,10 @@ Exit codes: 0 every kind was read, 3 some were not, 1 none was.`,
 	cmd.Flags().StringVarP(&o, "output", "o", "", "json")
 	return cmd
 }
+
+// fabricsAtOnce is how many fabrics --all reads at a time, so that a slow one
+// does not keep the others waiting.
+const fabricsAtOnce = 8
 
 func (a *app) syncFabrics(ctx context.Context, all bool, args []string) ([]hedgerow.Fabric, error) {
 	switch {

@@ -89,6 +89,10 @@ func (c *Client) Check(ctx context.Context, excluded func(hedgerow.Kind) bool) R
 		r.Steps[len(r.Steps)-1].Hint = "Is this the cluster of a Hedgehog fabric? The fabric's controller installs the kinds."
 		return r
 	}
+	if err := c.namespaceExists(ctx); err != nil {
+		r.fail("kinds", err)
+		return r
+	}
 	groups := map[string]int{}
 	var kinds []hedgerow.Kind
 	for _, k := range found.Kinds {
@@ -260,7 +264,7 @@ func (c *Client) rights(ctx context.Context, r *Report, kinds []hedgerow.Kind) {
 	}
 	how := ""
 	if guessed {
-		how = " (tried: the cluster does not answer access reviews, so the right to watch was not tested)"
+		how = " (the cluster answers no access reviews: to list was tried, to get and watch was not)"
 	}
 	for _, m := range missing {
 		r.add("rights", Bad, "We may not %s%s.", m, c.where())
@@ -302,8 +306,8 @@ func (c *Client) where() string {
 }
 
 // may asks whether we may do verb on k. Where the cluster answers no access
-// reviews the verb is tried: list and get as such, watch not at all (known is
-// false then).
+// reviews list is tried, and get and watch are taken on trust (known is false
+// then).
 func (c *Client) may(ctx context.Context, k hedgerow.Kind, verb string) (ok, known bool, err error) {
 	type attributes struct {
 		Namespace string `json:"namespace,omitempty"`

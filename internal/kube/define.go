@@ -32,18 +32,7 @@ func (c *Client) define(ctx context.Context, ks, known []hedgerow.Kind) error {
 		return c.defineWithoutCRDs(ctx, ks, known)
 	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		// The kinds themselves may well be readable.
-		c.opt.Log.Warn("definitions of kinds not read", "error", c.explain("list customresourcedefinitions", err).Error())
-		for i := range ks {
-			ks[i].Unsure = true
-			if j := slices.IndexFunc(known, func(o hedgerow.Kind) bool { return o.ID() == ks[i].ID() && o.Version == ks[i].Version }); j >= 0 {
-				ks[i].Columns, ks[i].Schema, ks[i].ColumnsFrom, ks[i].Fingerprint = known[j].Columns, known[j].Schema, known[j].ColumnsFrom, known[j].Fingerprint
-			}
-		}
-		return nil
+		return err
 	}
 	missing := false
 	for i := range ks {
@@ -224,4 +213,18 @@ func (c *Client) tableColumns(ctx context.Context, k hedgerow.Kind) ([]hedgerow.
 		}
 	}
 	return cols, nil
+}
+
+// keep takes the definitions of ks from known, for they could not be read this
+// time: the kinds themselves may well be readable.
+func keep(ks, known []hedgerow.Kind) {
+	for i := range ks {
+		k := &ks[i]
+		k.Unsure = true
+		if j := slices.IndexFunc(known, func(o hedgerow.Kind) bool { return o.ID() == k.ID() && o.Version == k.Version }); j >= 0 {
+			k.Columns, k.Schema, k.ColumnsFrom, k.Fingerprint = known[j].Columns, known[j].Schema, known[j].ColumnsFrom, known[j].Fingerprint
+		} else {
+			k.Columns, k.Schema, k.ColumnsFrom, k.Fingerprint = nil, nil, "", ""
+		}
+	}
 }

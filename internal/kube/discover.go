@@ -25,6 +25,9 @@ func (c *Client) Discover(ctx context.Context, known []hedgerow.Kind) (hedgerow.
 	if err != nil {
 		return d, c.explainIn(ctx, "ask which APIs are served", err)
 	}
+	if err := c.namespaceExists(ctx); err != nil {
+		return d, err
+	}
 	if len(d.Kinds) > maxKinds {
 		return d, hedgerow.Errorf(hedgerow.CodeTooLarge, "%s says that it serves %d kinds of Hedgehog groups; at most %d are read", c.base.Host, len(d.Kinds), maxKinds)
 	}
@@ -32,12 +35,40 @@ func (c *Client) Discover(ctx context.Context, known []hedgerow.Kind) (hedgerow.
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Kind, b.Kind))
 	})
 	if err := c.define(ctx, d.Kinds, known); err != nil {
-		return d, c.explainIn(ctx, "read the definitions of kinds", err)
+		err = c.explainIn(ctx, "read the definitions of kinds", err)
+		if ctx.Err() != nil {
+			return d, err
+		}
+		c.opt.Log.Warn("definitions of kinds not read", "error", err.Error())
+		keep(d.Kinds, known)
 	}
 	for i, k := range d.Kinds {
 		d.Kinds[i] = kinds.Merge(k)
 	}
 	return d, nil
+}
+
+// namespaceExists fails when the cluster says that the namespace to observe
+// does not exist: lists in such a namespace are empty, and no error. Where it
+// does not let us ask, the lists must do.
+func (c *Client) namespaceExists(ctx context.Context) error {
+	ns := c.cluster.Namespace
+	if ns == "" {
+		return nil
+	}
+	if err := c.limit.Wait(ctx); err != nil {
+		return nil // the lists will say so
+	}
+	a, _, err := c.once(ctx, "/api/v1/namespaces/"+ns, nil, "application/json")
+	if err == nil {
+		return a.body.Close()
+	}
+	var s *statusError
+	if errors.As(err, &s) && s.code == http.StatusNotFound && s.reason == "NotFound" {
+		return hedgerow.Errorf(hedgerow.CodeNotFound, "there is no namespace %s in the cluster", ns).
+			WithHint("Hedgehog keeps everything in namespace default: hedgerow fabric add, or edit, with --namespace.")
+	}
+	return nil
 }
 
 func (c *Client) groups(ctx context.Context) (d hedgerow.Discovery, err error) {

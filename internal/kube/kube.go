@@ -1,7 +1,8 @@
 // Package kube is the cluster source: it connects to a Kubernetes API, finds
 // the Hedgehog kinds that it serves, and reads them whole.
 //
-// It is the only importer of client-go, and takes from it the reading of
+// It is the only importer of client-go (but for a JSONPath reader in
+// internal/view), and takes from it the reading of
 // kubeconfigs and TLS settings; lists are read by our own thin decoder, which
 // is several times cheaper than client-go's. It knows nothing of the record:
 // what it needs to know of it comes as [hedgerow.Mark]s.
@@ -11,7 +12,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -145,9 +145,6 @@ func (c *Client) authorize(r *http.Request) {
 		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(basic)))
 	}
 }
-
-// Describe names the cluster for messages.
-func (c *Client) Describe() string { return fmt.Sprintf("the cluster at %s", c.base.Host) }
 
 // newRequest builds a request; the path is below the server's own.
 func (c *Client) newRequest(ctx context.Context, method, path string, query url.Values, body []byte) (*http.Request, error) {

@@ -43,7 +43,7 @@ func (c *Client) Read(ctx context.Context, k hedgerow.Kind, prior hedgerow.Prior
 		r.index[name{m.Namespace, m.Name}] = i
 	}
 	var err error
-	if len(prior.Marks) > smallList && !k.Unsure && k.Fingerprint != "" && k.Fingerprint == prior.Fingerprint {
+	if len(prior.Marks) > smallList && !k.Unsure && k.Reading() != "" && k.Reading() == prior.Fingerprint {
 		err = r.delta(ctx)
 	} else {
 		err = r.whole(ctx)

@@ -71,6 +71,9 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, accept 
 		c.opt.Log.Debug("request will be repeated", "path", path, "wait", wait, "error", c.red.Text(err.Error()))
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, ctx.Err()
+			}
 			return nil, last
 		case <-time.After(wait):
 		}
@@ -110,7 +113,7 @@ func (c *Client) once(ctx context.Context, path string, query url.Values, accept
 		return nil, -1, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		defer cancel(nil)
+		resp.Body = c.watched(ctx, cancel, resp.Body) // it may never come
 		return nil, retryAfter(resp), c.readStatus(resp)
 	}
 	return &answer{resp.Header, c.watched(ctx, cancel, resp.Body)}, 0, nil

@@ -72,12 +72,35 @@ func (db *DB) openPostgres(where string) error {
 	if err != nil { // which may quote the password
 		return hedgerow.Errorf(hedgerow.CodeInvalid, "the database URL is not valid; it should look like postgres://user:password@host:5432/name")
 	}
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = 5 * time.Second
+	}
 	db.write = stdlib.OpenDB(*conf)
 	db.write.SetMaxOpenConns(16)
 	db.write.SetConnMaxIdleTime(5 * time.Minute)
 	db.read = db.write
 	db.dialect = dialect{name: "postgres", bind: numbered, lock: db.lockPostgres}
 	return nil
+}
+
+// waitLock takes a lock that others hold for moments only; no fabric has the
+// number 0, which is that of the tables themselves.
+func (db *DB) waitLock(ctx context.Context, number int64) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		unlock, ok, err := db.dialect.lock(ctx, number)
+		if ok || err != nil {
+			return unlock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // advisory is the space of our PostgreSQL advisory locks: "HEDG" as a number.
@@ -133,6 +156,14 @@ func (db *DB) migrate(ctx context.Context) error {
 	p, err := goose.NewProvider(dialect, db.write, dir, opts...)
 	if err != nil {
 		return err
+	}
+	// On PostgreSQL goose takes a lock of its own.
+	if db.dialect.name == "sqlite" {
+		unlock, err := db.waitLock(ctx, 0)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
 	have, want, err := p.GetVersions(ctx)
 	if err != nil {

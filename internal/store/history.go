@@ -12,15 +12,16 @@ import (
 
 // HistoryQuery selects events. The zero value of a field selects everything.
 type HistoryQuery struct {
-	Kind  hedgerow.KindID
-	Name  string
-	Run   int64 // events of this run only
-	Limit int   // newest first; 0: 100
+	Kind      hedgerow.KindID
+	Namespace string
+	Name      string
+	Run       int64 // events of this run only
+	Limit     int   // newest first; 0: 100
 }
 
 // History returns what happened to the objects of a fabric, newest first.
 func (db *DB) History(ctx context.Context, fabric int64, q HistoryQuery) ([]hedgerow.Event, error) {
-	if q.Limit == 0 {
+	if q.Limit <= 0 {
 		q.Limit = 100
 	}
 	where, args := `p.fabric_id = $1`, []any{fabric}
@@ -31,6 +32,9 @@ func (db *DB) History(ctx context.Context, fabric int64, q HistoryQuery) ([]hedg
 	if q.Kind != (hedgerow.KindID{}) {
 		add(`k.grp = $%d`, q.Kind.Group)
 		add(`k.kind = $%d`, q.Kind.Kind)
+	}
+	if q.Namespace != "" {
+		add(`p.namespace = $%d`, q.Namespace)
 	}
 	if q.Name != "" {
 		add(`p.name = $%d`, q.Name)

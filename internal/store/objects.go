@@ -162,8 +162,7 @@ func (db *DB) Counts(ctx context.Context, fabric int64) (map[hedgerow.KindID]int
 	return n, failed("count the objects", err)
 }
 
-// EachAgent calls fn with what is recorded of every present object of a kind,
-// and when its vitals were read.
-func (db *DB) EachAgent(ctx context.Context, fabric int64, kind hedgerow.KindID, fn func(generation int64, content, vitals []byte, at time.Time) error) error {
-	return db.EachObject(ctx, fabric, kind, func(o Recorded) error { return fn(o.Generation, o.Content, o.Vitals, o.VitalsAt) })
+// EachAgent calls fn with what is recorded of every present object of a kind.
+func (db *DB) EachAgent(ctx context.Context, fabric int64, kind hedgerow.KindID, fn func(generation int64, content, vitals []byte) error) error {
+	return db.EachObject(ctx, fabric, kind, func(o Recorded) error { return fn(o.Generation, o.Content, o.Vitals) })
 }

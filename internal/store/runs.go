@@ -171,7 +171,7 @@ func (db *DB) Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, err
 	facts := hedgerow.Facts{
 		Configured: f.Cluster != nil,
 		Suspended:  f.Suspended,
-		Insecure:   f.Cluster != nil && f.Cluster.Insecure,
+		Insecure:   f.Cluster != nil && !f.Cluster.Trusted(),
 		Interval:   f.Policy.Interval,
 	}
 	newest := func(where string, arg any) (*hedgerow.Run, error) {
@@ -196,6 +196,9 @@ func (db *DB) Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, err
 	if complete != nil {
 		facts.LastComplete = complete.FinishedAt
 	}
-	err = db.read.QueryRowContext(ctx, `SELECT count(*) FROM objects WHERE fabric_id = $1 AND until IS NULL`, f.ID).Scan(&facts.Objects)
-	return facts, failed("count the objects", err)
+	evidence, err := db.Evidence(ctx, f.ID)
+	for _, e := range evidence {
+		facts.Objects += e.Present
+	}
+	return facts, err
 }

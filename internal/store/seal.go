@@ -38,7 +38,7 @@ func (k *keyring) load(mayMake bool) (tink.AEAD, error) {
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, hedgerow.Errorf(hedgerow.CodeKey, "the key file %s is missing, and credentials have been sealed with it", k.file).
-			WithHint("Put it back from your backup, or name another place with --key-file. Without it the credentials must be given anew.")
+			WithHint("Put it back from your backup, or name another place with --key-file. If it is lost for good: hedgerow key reset --yes, and give the credentials anew.")
 	}
 	if err != nil {
 		return nil, err
@@ -174,6 +174,27 @@ func (db *DB) MaskKey(ctx context.Context, now time.Time) (hedgerow.Secret, erro
 		return db.seal(ctx, tx, maskSecret, sql.NullInt64{}, s, now)
 	})
 	return s, err
+}
+
+// ResetKey begins with a new key file and forgets every secret, for when the
+// old file is lost. It returns how many were forgotten. An old key file is
+// kept beside the new one, with ".old" added to its name.
+func (db *DB) ResetKey(ctx context.Context) (n int64, err error) {
+	if err := os.Rename(db.keys.file, db.keys.file+".old"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return 0, hedgerow.Errorf(hedgerow.CodeKey, "the key file: %w", err)
+	}
+	err = db.tx(ctx, "forget the secrets", func(tx *sql.Tx) error {
+		if err := db.alone(ctx, tx, "secrets"); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `DELETE FROM secrets`)
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 // RotateKey adds a new primary key to the key file, seals every secret anew

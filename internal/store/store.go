@@ -79,11 +79,17 @@ func failed(op string, err error) error {
 	if err == nil || errors.As(err, &e) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return hedgerow.Errorf(hedgerow.CodeStore, "%s: %w", op, err)
+	// Drivers write errors of several lines.
+	return &hedgerow.Error{Code: hedgerow.CodeStore, Message: op + ": " + strings.Join(strings.Fields(err.Error()), " "), Err: err}
 }
+
+// txTimeout bounds one transaction, and the reading of one query's rows.
+const txTimeout = 2 * time.Minute
 
 // tx runs fn in one transaction of the writer.
 func (db *DB) tx(ctx context.Context, op string, fn func(*sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	defer cancel()
 	tx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
 		return failed(op, err)
@@ -104,6 +110,8 @@ type querier interface {
 
 // each calls fn for every row.
 func each(ctx context.Context, q querier, fn func(*sql.Rows) error, query string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	defer cancel()
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err

@@ -22,9 +22,11 @@ func join(what []string) string { return strings.Join(what, ", ") }
 // the cluster does not serve: absent if it said so, failed if it could not say.
 func (o *observation) sort(found hedgerow.Discovery, known []hedgerow.Kind) (serve []hedgerow.Kind, un []unserved) {
 	for _, k := range found.Kinds {
-		if !o.excluded(k) {
-			serve = append(serve, k)
+		if o.excluded(k) {
+			o.left++
+			continue
 		}
+		serve = append(serve, k)
 	}
 	unknownGroups := map[string]bool{}
 	for g := range found.FailedGroups {
@@ -114,8 +116,8 @@ func (o *observation) conclude(snaps []hedgerow.KindSnapshot, un []unserved, kno
 		if m.Changes() || len(m.Touched) > 0 {
 			c.Moves = append(c.Moves, m)
 		}
-		gone += len(m.Deleted)
-		e.CompleteRun, e.Revision, e.Fingerprint = c.Run.ID, s.Revision, s.Kind.Fingerprint
+		gone += len(m.Deleted) + len(m.Renewed) // another cluster has the same names under other uids
+		e.CompleteRun, e.Revision, e.Fingerprint = c.Run.ID, s.Revision, s.Kind.Reading()
 		e.Counts = count(s, m)
 		e.Present += len(m.Created) - len(m.Deleted)
 		for _, u := range s.Unreadable {
@@ -170,6 +172,11 @@ func (o *observation) judge(c *hedgerow.Commit, whole int, troubles []trouble) {
 	r := &c.Run
 	if whole == 0 && len(troubles) == 0 {
 		r.Outcome, r.Code = hedgerow.RunFailed, hedgerow.CodeNotServed
+		if o.left > 0 {
+			r.Code = hedgerow.CodeInvalid
+			r.Message = fmt.Sprintf("every kind that the cluster serves is excluded; see hedgerow fabric show %s", o.request.Fabric.Name)
+			return
+		}
 		r.Message = "the cluster serves no kind of a *" + hedgerow.GroupSuffix + " group; is it the cluster of a Hedgehog fabric?"
 		return
 	}
@@ -208,7 +215,7 @@ func (o *observation) judge(c *hedgerow.Commit, whole int, troubles []trouble) {
 func (o *observation) held(c hedgerow.Commit, gone, present int, marks map[hedgerow.KindID][]hedgerow.Mark) hedgerow.Commit {
 	r := c.Run
 	r.Outcome, r.Code = hedgerow.RunFailed, hedgerow.CodeGuard
-	r.Message = fmt.Sprintf("%d of the %d objects recorded are gone from the cluster; nothing was recorded. If that is right: hedgerow sync %s --accept-deletions",
+	r.Message = fmt.Sprintf("%d of the %d objects recorded are gone from the cluster, or others of the same name; nothing was recorded. If that is right: hedgerow sync %s --accept-deletions. If this is another cluster, add it as a fabric of its own",
 		gone, present, o.request.Fabric.Name)
 	for i, e := range r.Kinds {
 		if e.Verdict != hedgerow.Complete {

@@ -92,6 +92,10 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 	if err != nil {
 		commit = o.unread(pass.Before, err)
 	}
+	if ctx.Err() != nil && commit.Run.Outcome != hedgerow.RunComplete {
+		// Whatever failed then, this is why.
+		commit.Run.Code, commit.Run.Message = hedgerow.CodeInterrupted, "it was cancelled before it was done"
+	}
 	// How the pass ended must be recorded also when it was cancelled.
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
@@ -104,6 +108,13 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 	}
 	log.Debug("commit begins")
 	if commit.Run.VersionAfter, err = s.Store.Commit(commitCtx, commit); err != nil {
+		// At least that it could not be recorded should be. If that fails too,
+		// the next process closes the run as interrupted.
+		lost := o.unread(pass.Before, fmt.Errorf("what was read could not be recorded: %w", err))
+		lost.Run.FinishedAt = commit.Run.FinishedAt
+		if _, err := s.Store.Commit(commitCtx, lost); err != nil {
+			log.Error("run not recorded", "error", err.Error())
+		}
 		return commit.Run, err
 	}
 	c := commit.Run.Counts()
@@ -120,6 +131,7 @@ type observation struct {
 	request Request
 	run     hedgerow.Run
 	before  map[hedgerow.KindID]hedgerow.KindEvidence
+	left    int // kinds that are served but excluded
 }
 
 // observe reads the cluster and says what to commit. Its error tells that the
