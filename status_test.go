@@ -422,9 +422,9 @@ func TestScheduleSentences(t *testing.T) {
 		began time.Duration
 		want  string
 	}{
-		{-time.Minute, "Every 5m; the next run is due in 4m."},
-		{-5 * time.Minute, "Every 5m; the next run has been due for 0s."},
-		{-7 * time.Minute, "Every 5m; the next run has been due for 2m."},
+		{-time.Minute, "A reading is due every 5m, on request: the next in 4m."},
+		{-5 * time.Minute, "A reading is due every 5m, on request: the next has been due for 0s."},
+		{-7 * time.Minute, "A reading is due every 5m, on request: the next has been due for 2m."},
 	} {
 		f := hedgerow.Facts{Configured: true, Interval: 5 * time.Minute, Last: &hedgerow.Run{StartedAt: now.Add(tc.began)}}
 		if diff := cmp.Diff(tc.want, hedgerow.StatusOf(f, now).Facets.Schedule.Sentence); diff != "" {

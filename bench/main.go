@@ -29,8 +29,9 @@ func main() {
 	bin := flag.String("bin", "../bin", "folder of the built hedgerow and vlab")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, *sizes, *engines, *bin, *rounds, os.Stdout); err != nil {
+	err := run(ctx, *sizes, *engines, *bin, *rounds, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -76,11 +76,31 @@ func (f fabric) tour(kind, name string) map[string]string {
 	out := map[string]string{}
 	run := f.status().lastRun(f)
 	for _, args := range [][]string{
-		{"get", kind}, {"get", kind, "-o", "wide", "--show-labels"}, {"get", kind, "-o", "json"}, {"get", kind, "-o", "yaml"}, {"get", kind, "-o", "name"}, {"get", kind, "-A"},
-		{"describe", kind, name}, {"get", kind, name, "-o", "yaml"}, {"history", kind}, {"history", "--diff"}, {"history", "--diff", "-o", "json"},
-		{"status"}, {"status", "-o", "json"}, {"runs"}, {"runs", "-o", "json"}, {"run", "show", run}, {"run", "show", run, "-o", "json"},
-		{"fabric", "list"}, {"fabric", "show", "f"}, {"fabric", "show", "f", "-o", "json"}, {"fabric", "test", "f"}, {"fabric", "test", "f", "-o", "json"},
-		{"sync", "f"}, {"sync", "f", "-o", "json"}, {"sync", "f", "--log-format", "json"},
+		{"get", kind},
+		{"get", kind, "-o", "wide", "--show-labels"},
+		{"get", kind, "-o", "json"},
+		{"get", kind, "-o", "yaml"},
+		{"get", kind, "-o", "name"},
+		{"get", kind, "-A"},
+		{"describe", kind, name},
+		{"get", kind, name, "-o", "yaml"},
+		{"history", kind},
+		{"history", "--diff"},
+		{"history", "--diff", "-o", "json"},
+		{"status"},
+		{"status", "-o", "json"},
+		{"runs"},
+		{"runs", "-o", "json"},
+		{"run", "show", run},
+		{"run", "show", run, "-o", "json"},
+		{"fabric", "list"},
+		{"fabric", "show", "f"},
+		{"fabric", "show", "f", "-o", "json"},
+		{"fabric", "test", "f"},
+		{"fabric", "test", "f", "-o", "json"},
+		{"sync", "f"},
+		{"sync", "f", "-o", "json"},
+		{"sync", "f", "--log-format", "json"},
 	} {
 		switch args[0] {
 		case "get", "describe", "history":

@@ -74,8 +74,10 @@ func TestFaultDefinitionRemoved(t *testing.T) {
 	until(t, func() bool {
 		return !strings.Contains(cluster.Kubectl(t, "", "api-resources", "--api-group", "wiring.githedgehog.com", "-o", "name"), "switchgroups")
 	})
-	w := fault{exit: 3, code: "not-served", all: complete, kinds: only("switchgroups", absent),
-		says: []string{"the cluster no longer serves switchgroups.wiring.githedgehog.com", "--exclude switchgroups"}}
+	w := fault{
+		exit: 3, code: "not-served", all: complete, kinds: only("switchgroups", absent),
+		says: []string{"the cluster no longer serves switchgroups.wiring.githedgehog.com", "--exclude switchgroups"},
+	}
 	r, code := f.sync()
 	w.check(f, r, code)
 	f.intact()
@@ -113,8 +115,10 @@ func TestFaultMassDeletion(t *testing.T) {
 		rules = append(rules, wire.Rule{Path: list(k), Do: wire.Without(func(int) bool { return true })})
 	}
 	f.Set(rules...)
-	w := fault{exit: 1, code: "would-delete", all: failed("would-delete"),
-		says: []string{"40 of the 48 objects recorded are gone", "nothing was recorded", "hedgerow sync f --accept-deletions"}}
+	w := fault{
+		exit: 1, code: "would-delete", all: failed("would-delete"),
+		says: []string{"40 of the 48 objects recorded are gone", "nothing was recorded", "hedgerow sync f --accept-deletions"},
+	}
 	for range 2 { // asking again is no consent
 		r, code := f.sync()
 		w.check(f, r, code)

@@ -340,9 +340,6 @@ func TestRealSchemas(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
-			if testing.Short() && !strings.Contains(file, "all-kinds") && !strings.Contains(file, "v0.40") {
-				t.Skip("-short")
-			}
 			c := cluster(t, contents{crds: crds, load: []string{file}})
 			a := connect(t, c.Kubeconfig)
 			// Each object by its own GET, not by the list that Hedgerow reads.

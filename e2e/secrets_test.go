@@ -89,9 +89,20 @@ func (s shell) run(args ...string) lab.Result {
 func (s shell) show(kinds ...string) {
 	s.Helper()
 	for _, args := range [][]string{
-		{"status"}, {"status", "-o", "json"}, {"runs"}, {"runs", "-o", "json"}, {"run", "show", "1"}, {"run", "show", "1", "-o", "json"}, {"run", "show", "2", "-o", "json"},
-		{"history", "--diff"}, {"history", "--diff", "-o", "json"}, {"fabric", "list", "-o", "json"}, {"fabric", "show", "f"}, {"fabric", "show", "f", "-o", "json"},
-		{"fabric", "test", "f"}, {"fabric", "test", "f", "-o", "json"},
+		{"status"},
+		{"status", "-o", "json"},
+		{"runs"},
+		{"runs", "-o", "json"},
+		{"run", "show", "1"},
+		{"run", "show", "1", "-o", "json"},
+		{"run", "show", "2", "-o", "json"},
+		{"history", "--diff"},
+		{"history", "--diff", "-o", "json"},
+		{"fabric", "list", "-o", "json"},
+		{"fabric", "show", "f"},
+		{"fabric", "show", "f", "-o", "json"},
+		{"fabric", "test", "f"},
+		{"fabric", "test", "f", "-o", "json"},
 	} {
 		s.run(args...)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -170,7 +171,7 @@ func Rewrite(change func(*List)) Action {
 
 func (l *List) encode() []byte {
 	head, _ := json.Marshal(map[string]any{"apiVersion": l.APIVersion, "kind": l.Kind, "metadata": l.Metadata}) // came from JSON
-	out := append(head[:len(head)-1], `,"items":[`...)
+	out := slices.Concat(head[:len(head)-1], []byte(`,"items":[`))
 	for i, item := range l.Items {
 		if i > 0 {
 			out = append(out, ',')

@@ -208,7 +208,7 @@ func (c *capped) Read(p []byte) (int, error) {
 	if c.left -= int64(n); c.left < 0 {
 		err = hedgerow.Errorf(hedgerow.CodeTooLarge, "the answer is over %d MiB", c.max>>20)
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		c.err = err
 	}
 	return n, err

@@ -202,7 +202,6 @@ func (m *model) compare(t *rapid.T, r *record, f hedgerow.Fabric) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	total := 0
 	for _, k := range both {
 		var want []Recorded
 		var wantMarks []hedgerow.Mark
@@ -210,7 +209,6 @@ func (m *model) compare(t *rapid.T, r *record, f hedgerow.Fabric) {
 			want = append(want, Recorded{Object: s.Object, Since: s.since, SinceRun: s.sinceRun, Began: s.began, VitalsAt: s.vitalsAt})
 			wantMarks = append(wantMarks, mark(s.Object))
 		}
-		total += len(want)
 		slices.SortFunc(want, func(a, b Recorded) int { return strings.Compare(a.Name, b.Name) })
 		byName := func(a, b hedgerow.Mark) int { return strings.Compare(a.Name, b.Name) }
 		slices.SortFunc(wantMarks, byName)
@@ -223,8 +221,8 @@ func (m *model) compare(t *rapid.T, r *record, f hedgerow.Fabric) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if facts.Objects != total || facts.Running != nil {
-		t.Errorf("facts: %d objects, want %d; running %v", facts.Objects, total, facts.Running)
+	if facts.Running != nil {
+		t.Errorf("facts: running %v", facts.Running)
 	}
 	if t.Failed() {
 		t.FailNow()

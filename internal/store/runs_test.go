@@ -178,7 +178,7 @@ func TestFacts(t *testing.T) {
 		p.End()
 		p = r.begin(t, f)
 		defer p.End()
-		want.Running, want.Last, want.LastComplete, want.Objects = &p.Run, &bad, complete.FinishedAt, 1
+		want.Running, want.Last, want.LastComplete = &p.Run, &bad, complete.FinishedAt
 		same(t, "with a run under way", want, facts())
 		if good.VersionAfter != 1 || p.Run.VersionBefore != 2 {
 			t.Errorf("versions %d and %d", good.VersionAfter, p.Run.VersionBefore)

@@ -20,7 +20,7 @@ func TestFirstPass(t *testing.T) {
 	b.ended(first, hedgerow.RunComplete, "", "")
 	b.same("first pass", []string{"first seen Switch a"}, b.events(first))
 	b.same("evidence", hedgerow.KindEvidence{
-		Group: switches.Group, Kind: "Switch", Plural: "switches", Verdict: hedgerow.Complete, Revision: "100", Fingerprint: "Switch-1",
+		Group: switches.Group, Kind: "Switch", Plural: "switches", Verdict: hedgerow.Complete, Revision: "100", Fingerprint: switches.Reading(),
 		CompleteAt: first.FinishedAt, CompleteRun: first.ID, Present: 1, Counts: hedgerow.Counts{Listed: 1, Created: 1}, Requests: 1, Bytes: 10, DurationMS: 7,
 	}, b.evidence(first, switches))
 	var order []string
@@ -75,7 +75,7 @@ func TestPrior(t *testing.T) {
 	b.next()
 	b.same("told", []hedgerow.Prior{{}, {
 		Marks:       []hedgerow.Mark{{Ref: o.Ref, UID: "u1", ResourceVersion: "1", Digest: o.Digest}},
-		Fingerprint: "Switch-1",
+		Fingerprint: switches.Reading(),
 	}}, told)
 }
 
@@ -96,7 +96,7 @@ func TestAgainAfterFailure(t *testing.T) {
 		b.unchanged(run, names)
 		b.same("evidence", hedgerow.KindEvidence{
 			Group: switches.Group, Kind: "Switch", Plural: "switches", Verdict: v.verdict, Code: v.code, Message: "switches: why",
-			Revision: "100", Fingerprint: "Switch-1", CompleteAt: first.FinishedAt, CompleteRun: first.ID, Present: 2,
+			Revision: "100", Fingerprint: switches.Reading(), CompleteAt: first.FinishedAt, CompleteRun: first.ID, Present: 2,
 		}, b.evidence(run, switches))
 	}
 	b.src.reads["switches"] = holds(object(switches, "a", "u1", "1", "x"), object(switches, "c", "u3", "1", "x"))
@@ -181,7 +181,7 @@ func TestCancelled(t *testing.T) {
 			if run.Code != hedgerow.CodeInterrupted || run.Outcome != hedgerow.RunFailed && run.Outcome != hedgerow.RunPartial || run.FinishedAt.IsZero() {
 				t.Errorf("run ended as %s (%s): %q", run.Outcome, run.Code, run.Message)
 			}
-			if e := b.evidence(run, switches); e.Verdict != hedgerow.Failed || e.CompleteRun != first.ID || e.Present != 1 || e.Fingerprint != "Switch-1" {
+			if e := b.evidence(run, switches); e.Verdict != hedgerow.Failed || e.CompleteRun != first.ID || e.Present != 1 || e.Fingerprint != switches.Reading() {
 				t.Errorf("evidence %+v", e)
 			}
 			b.same("objects", names, b.names())
@@ -203,7 +203,7 @@ func (c *cut) Marks(ctx context.Context, fabric int64) (map[hedgerow.KindID][]he
 }
 
 // TestCommitFails: a run that the record does not take is an error, leaves
-// nothing, and the next pass closes it.
+// nothing, and says so in the record when the record takes that.
 func TestCommitFails(t *testing.T) {
 	b := newBench(t)
 	b.observe()
@@ -232,8 +232,8 @@ func TestCommitFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before.Outcome != hedgerow.Interrupted {
-		t.Errorf("the run before ended as %s", before.Outcome)
+	if before.Outcome != hedgerow.RunFailed || !strings.Contains(before.Message, "could not be recorded") {
+		t.Errorf("the run before ended as %s: %s", before.Outcome, before.Message)
 	}
 }
 

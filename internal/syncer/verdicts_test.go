@@ -213,7 +213,7 @@ func TestGuard(t *testing.T) {
 		{name: "the floor", have: 10, left: 0, stops: true},
 		{name: "over a lower share", have: 20, left: 9, share: 0.1, floor: 11, stops: true},
 		{name: "under a higher floor", have: 20, left: 5, floor: 16},
-		{name: "renewed is not gone", have: 20, left: 20, renewed: 20},
+		{name: "others of the same name", have: 20, left: 20, renewed: 20, stops: true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -238,7 +238,7 @@ func TestGuard(t *testing.T) {
 				}
 				return
 			}
-			b.ended(run, hedgerow.RunFailed, hedgerow.CodeGuard, fmt.Sprintf("%d of the %d objects recorded are gone from the cluster; nothing was recorded. If that is right: hedgerow sync lab --accept-deletions", c.have-c.left, c.have))
+			b.ended(run, hedgerow.RunFailed, hedgerow.CodeGuard, fmt.Sprintf("%d of the %d objects recorded are gone from the cluster, or others of the same name; nothing was recorded. If that is right: hedgerow sync lab --accept-deletions. If this is another cluster, add it as a fabric of its own", c.have-c.left+c.renewed, c.have))
 			b.unchanged(run, names)
 			if e := b.evidence(run, switches); e.Verdict != hedgerow.Failed || e.Code != hedgerow.CodeGuard || e.CompleteRun != first.ID || e.Present != c.have || e.Counts != (hedgerow.Counts{}) {
 				t.Errorf("evidence %+v", e)
@@ -249,7 +249,7 @@ func TestGuard(t *testing.T) {
 			}
 			b.unchanged(b.observe(), names) // it asks as often as it is run
 			accepted := b.observeWith(t.Context(), syncer.Request{AcceptDeletions: true})
-			if accepted.Counts().Deleted != c.have-c.left || len(b.names()) != c.left+1 {
+			if accepted.Counts().Deleted != c.have-c.left+c.renewed || len(b.names()) != c.left+1 {
 				t.Errorf("accepted: %+v, %d objects", accepted.Counts(), len(b.names()))
 			}
 		})

@@ -9,18 +9,18 @@ import (
 
 // interfaces reports the management port and every cabled port.
 func (u unit) interfaces(boot, now time.Time) map[string]any {
-	management := u.iface("M1", 0, 1, boot, now)
-	management["counters"] = u.counters("M1", u.name+"/M1", "control/"+u.name, 1, 0.002, boot, now)
+	management := u.iface("M1", 0, 1, boot)
+	management["counters"] = u.counters(u.name+"/M1", "control/"+u.name, 1, 0.002, boot, now)
 	management["lldpNeighbors"] = []any{u.neighbour("control-1", "enp2s1", "Flatcar Container Linux", nil)}
 	interfaces := map[string]any{"M1": management}
 	for _, p := range u.ports {
 		gigabits := u.speed(p)
-		up := u.iface(p.name, portNumber(p.name), gigabits, boot, now)
+		up := u.iface(p.name, portNumber(p.name), gigabits, boot)
 		far := p.peer + "/" + p.peerPort
 		if p.peer == "" {
 			far = "outside of " + u.name + "/" + p.name
 		}
-		up["counters"] = u.counters(p.name, u.name+"/"+p.name, far, gigabits, 0.35, boot, now)
+		up["counters"] = u.counters(u.name+"/"+p.name, far, gigabits, 0.35, boot, now)
 		up["fec"] = "rs"
 		if gigabits < 100 {
 			up["fec"] = "disabled"
@@ -33,7 +33,7 @@ func (u unit) interfaces(boot, now time.Time) map[string]any {
 	return interfaces
 }
 
-func (u unit) iface(name string, index, gigabits int, boot, now time.Time) map[string]any {
+func (u unit) iface(name string, index, gigabits int, boot time.Time) map[string]any {
 	return map[string]any{
 		"enabled": true,
 		"admin":   "up",
@@ -100,7 +100,7 @@ func (u unit) neighbour(system, port, descr string, spec map[string]any) map[str
 
 // counters report the traffic of a port. Each direction follows from the end that sends, so that what one end sent the
 // other received; counters are the integral of the rates, so that they fit and never fall.
-func (u unit) counters(name, near, far string, gigabits int, load float64, boot, now time.Time) map[string]any {
+func (u unit) counters(near, far string, gigabits int, load float64, boot, now time.Time) map[string]any {
 	line := float64(gigabits) * 1e9
 	in, inBits := u.dice.traffic(far, line*load, boot, now)
 	out, outBits := u.dice.traffic(near, line*load, boot, now)

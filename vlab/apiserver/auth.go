@@ -50,7 +50,7 @@ type authorizer struct {
 // Authorize implements authz.Authorizer.
 func (a authorizer) Authorize(_ context.Context, attr authz.Attributes) (authz.Decision, string, error) {
 	policy, name := a.policy.Load(), attr.GetUser().GetName()
-	allowed := false
+	var allowed bool
 	switch {
 	case slices.Contains(attr.GetUser().GetGroups(), access.Masters): // as is the server itself, which the file doesn't name
 		allowed = true

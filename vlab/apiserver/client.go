@@ -69,6 +69,7 @@ func (c *Client) Do(ctx context.Context, method, path string, body []byte) (stat
 	if err != nil {
 		return 0, nil, err
 	}
+	defer resp.Body.Close()
 	answer, err = io.ReadAll(resp.Body)
 	return resp.StatusCode, answer, err
 }
