@@ -8,6 +8,8 @@ SHELL       := /bin/bash
 
 export CGO_ENABLED ?= 0
 export GOTOOLCHAIN := local
+# For every go command, the linters' too: they then share one build cache.
+export GOFLAGS := $(GOFLAGS) -trimpath
 
 GO      ?= go
 BUILD   := $(GO) build -trimpath
