@@ -43,7 +43,7 @@ func TestNewcomer(t *testing.T) {
 
 	h.OK(t, "fabric", "add", "lab", "--kubeconfig", c.Kubeconfig)
 	h.OK(t, "fabric", "add", "part", "--kubeconfig", c.Kubeconfig+".partial")
-	h.OK(t, "fabric", "add", "typo", "--kubeconfig", c.Kubeconfig, "-n", "defualt")
+	h.OK(t, "fabric", "add", "typo", "--kubeconfig", c.Kubeconfig, "-n", "nowhere")
 	h.OK(t, "fabric", "add", "new", "--kubeconfig", c.Kubeconfig)
 	h.OK(t, "sync", "lab")
 	for _, tc := range []struct {
@@ -52,9 +52,9 @@ func TestNewcomer(t *testing.T) {
 		says []string
 		not  string
 	}{
-		{args: "sync typo", code: 1, says: []string{"there is no namespace defualt"}},
-		{args: "status typo", says: []string{"Error", "there is no namespace defualt"}, not: "In sync"},
-		{args: "fabric test typo", code: 1, says: []string{"there is no namespace defualt"}},
+		{args: "sync typo", code: 1, says: []string{"there is no namespace nowhere"}},
+		{args: "status typo", says: []string{"Error", "there is no namespace nowhere"}, not: "In sync"},
+		{args: "fabric test typo", code: 1, says: []string{"there is no namespace nowhere"}},
 		{args: "sync part", code: 3, says: []string{"forbidden"}},
 		{args: "get switches -F part", code: 1, says: []string{"never been read whole"}},
 		{args: "get switches,vpcs -F part", code: 1, says: []string{"never been read whole"}},
