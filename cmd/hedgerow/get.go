@@ -237,6 +237,9 @@ func (g *getting) print(o string, noHeaders bool) error {
 			return err
 		}
 	}
+	if n == 0 && g.namespace != "" {
+		g.note("None of them is in namespace %s.", hedgerow.OneLine(g.namespace))
+	}
 	for _, f := range g.found {
 		if len(g.found) == 1 || len(f.objects) > 0 || f.proof.Verdict != hedgerow.Complete {
 			g.note("%s", proofSentence(f, g.now()))
