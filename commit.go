@@ -1,5 +1,7 @@
 package hedgerow
 
+import "time"
+
 // Discovery is what a source says that it serves.
 type Discovery struct {
 	Kinds []Kind // of Hedgehog groups, in order of group and kind
@@ -20,8 +22,9 @@ type Prior struct {
 // until End is called.
 type Pass struct {
 	Run Run
-	// Before is what the newest earlier run with evidence proved.
-	Before []KindEvidence
+	// Before is what the newest earlier pass with evidence proved.
+	Before   []KindEvidence
+	Schedule Schedule // as it was when the pass began
 	// End lets go of the fabric. A pass that ends without a commit is closed
 	// as interrupted by the next process.
 	End func()
@@ -33,6 +36,52 @@ type Commit struct {
 	Kinds []Kind // as served now
 	Known []Kind // as recorded when the run began
 	Moves []Move // at most one a kind
+	// Schedule is the fabric's from now on, nil when it stays as it is.
+	Schedule *Schedule
+}
+
+// CommitTimeout bounds the one transaction that ends a pass.
+const CommitTimeout = 2 * time.Minute
+
+// A Sighting is what a watch told of one object: that it is so, or was so when
+// it was deleted.
+type Sighting struct {
+	Object
+	Deleted bool
+}
+
+// An Amendment is what a follower saw between two passes, in the order in
+// which it happened, each object at most once.
+type Amendment struct {
+	Fabric    int64
+	Process   string // the follower's
+	Actor     string
+	Basis     int64     // the newest pass that the follower knows of
+	At        time.Time // when the first of the sightings came
+	Now       func() time.Time
+	Sightings []Sighting
+	Revisions map[KindID]string // how far each kind has been followed with them
+	// Evidence says what the run that records the moves proved of each kind.
+	Evidence func([]Move) []KindEvidence
+}
+
+// Amended is what became of an amendment: it was recorded with Run, unless
+// nothing was new, or one of the flags says why not.
+type Amended struct {
+	Run   Run
+	Lost  bool // the fabric is no longer the follower's
+	Busy  bool // a pass is under way: wait for it
+	Moved bool // there has been another pass: begin again from what it read
+}
+
+// A Moment says where a fabric is. Two that are equal saw nothing happen
+// between them.
+type Moment struct {
+	Version  int64 // of the data
+	Pass     int64 // the newest one
+	Running  bool  // it is under way
+	Changed  int64 // when the fabric's settings last did, as a number
+	Followed int64 // since when its follower is in the state that it is in
 }
 
 // A Move is what a run changes of one kind.

@@ -52,7 +52,17 @@ type Policy struct {
 	MaxDeleteShare float64       `json:"maxDeleteShare,omitempty"` // a pass that finds more than this share gone stops and asks
 	MaxDeleteFloor int           `json:"maxDeleteFloor,omitempty"` // ... unless fewer than this many are gone
 	Exclude        []string      `json:"exclude,omitempty"`        // plurals (with or without ".group") that are not observed
+	Mode           Mode          `json:"mode,omitempty"`           // how changes are seen between passes
 }
+
+// Mode says how the changes of a fabric are seen.
+type Mode string
+
+// The modes.
+const (
+	Watch Mode = "watch" // as they happen, and by passes
+	Poll  Mode = "poll"  // by passes only
+)
 
 // Manual is the interval of a fabric that is observed on request only.
 const Manual time.Duration = -1
@@ -69,6 +79,7 @@ var DefaultPolicy = Policy{
 	Burst:          100,
 	MaxDeleteShare: 0.5,
 	MaxDeleteFloor: 10,
+	Mode:           Watch,
 }
 
 // WithDefaults returns p with every unset field filled from [DefaultPolicy].
@@ -96,6 +107,9 @@ func (p Policy) WithDefaults() Policy {
 	if p.MaxDeleteFloor == 0 {
 		p.MaxDeleteFloor = d.MaxDeleteFloor
 	}
+	if p.Mode == "" {
+		p.Mode = d.Mode
+	}
 	return p
 }
 
@@ -112,6 +126,8 @@ func (p Policy) Validate() error {
 		return Errorf(CodeInvalid, "page size must be 0 (whole lists) or more")
 	case !(p.MaxDeleteShare >= 0 && p.MaxDeleteShare <= 1):
 		return Errorf(CodeInvalid, "max delete share %g is out of range: use 0 to 1", p.MaxDeleteShare)
+	case p.Mode != Watch && p.Mode != Poll:
+		return Errorf(CodeInvalid, "mode %q: use watch or poll", p.Mode)
 	case p.MaxDeleteFloor < 0:
 		return Errorf(CodeInvalid, "max delete floor must be positive")
 	}

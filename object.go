@@ -82,4 +82,6 @@ const (
 	Absent    Verdict = "absent"    // the cluster does not serve this kind
 	Forbidden Verdict = "forbidden" // 403
 	Failed    Verdict = "failed"    // anything else; the error says what
+	// Followed says nothing of the whole: changes of the kind were seen.
+	Followed Verdict = "followed"
 )

@@ -14,8 +14,12 @@ const (
 	Interrupted Outcome = "interrupted" // the process ended before the run did
 )
 
-// A Run is the durable record of one pass. Its numbers are what was committed
-// with it, in the same transaction.
+// TriggerFollow is the trigger of a run that is no pass: it records what a
+// follower saw happen between passes.
+const TriggerFollow = "follow"
+
+// A Run is the durable record of one pass, or of what a follower saw between
+// two. Its numbers are what was committed with it, in the same transaction.
 type Run struct {
 	ID            int64
 	FabricID      int64

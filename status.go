@@ -2,6 +2,7 @@ package hedgerow
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -35,6 +36,11 @@ type Facts struct {
 	Objects      int // objects present in the record, of the kinds observed
 	OpenChanges  int // differences between Git and cluster
 	Agents       AgentFacts
+	// Deadline is how long a run may take before it counts as stuck.
+	Deadline time.Duration
+	Schedule Schedule
+	Follow   FollowFacts
+	Service  ServiceFacts
 }
 
 // AgentFacts count the switch agents in the record, as last seen.
@@ -70,6 +76,7 @@ type Facets struct {
 	Drift       Facet `json:"drift"`
 	Health      Facet `json:"health"`
 	Schedule    Facet `json:"schedule"`
+	Follow      Facet `json:"follow"`
 }
 
 // Facet is one aspect of a fabric's state: a word of a small set, and a
@@ -80,7 +87,8 @@ type Facet struct {
 }
 
 // Condition is one of Ready, Reconciling and Stalled, as Flux and Kubernetes
-// use the words.
+// use the words; or Scheduled (somebody keeps the schedule), Followed (changes
+// come in between passes), or Degraded (a process that does so has a problem).
 type Condition struct {
 	Type    string    `json:"type"`
 	Status  bool      `json:"status"`
@@ -91,8 +99,9 @@ type Condition struct {
 
 // StatusOf is the only place that turns facts into a badge and a sentence.
 //
-// In sync means: the newest run was complete, it ended within the interval
-// (ever, for a fabric without schedule), and no change is open. A failed,
+// In sync means: the newest pass was complete, it ended within the interval
+// and the Lateness allowed (ever, for a fabric without schedule), and no change
+// is open. A failed,
 // partial or interrupted newest run is an Error, also when it was the first.
 func StatusOf(f Facts, now time.Time) Status {
 	s := Status{Facets: Facets{
@@ -101,6 +110,7 @@ func StatusOf(f Facts, now time.Time) Status {
 		Drift:       drift(f),
 		Health:      health(f),
 		Schedule:    schedule(f, now),
+		Follow:      follow(f, now),
 	}}
 	switch {
 	case !f.Configured:
@@ -110,6 +120,9 @@ func StatusOf(f Facts, now time.Time) Status {
 	case f.Running != nil:
 		s.Badge = Syncing
 		s.Sentence = fmt.Sprintf("Run %d has been reading the cluster for %s.", f.Running.ID, Age(now.Sub(f.Running.StartedAt)))
+		if overdue(f, now) {
+			s.Sentence = stuck(f, now)
+		}
 	case f.Last == nil:
 		s.Badge, s.Sentence = NeverSynced, "Nothing is known yet: no run has read the cluster."
 	case f.Last.Outcome != RunComplete:
@@ -125,8 +138,17 @@ func StatusOf(f Facts, now time.Time) Status {
 			s.Sentence += " Git and cluster agree."
 		}
 	}
-	s.Conditions = conditions(f, s)
+	s.Conditions = conditions(f, s, now)
 	return s
+}
+
+// overdue reports whether the run under way has passed its deadline.
+func overdue(f Facts, now time.Time) bool {
+	return f.Running != nil && f.Deadline > 0 && now.Sub(f.Running.StartedAt) > f.Deadline
+}
+
+func stuck(f Facts, now time.Time) string {
+	return fmt.Sprintf("Run %d has been under way for %s, though a pass may take %s at most: its process hangs.", f.Running.ID, Age(now.Sub(f.Running.StartedAt)), Age(f.Deadline))
 }
 
 func stale(f Facts, now time.Time) bool {
@@ -134,7 +156,7 @@ func stale(f Facts, now time.Time) bool {
 		return true // a complete run whose reading is not in the record proves nothing
 	}
 	age := now.Sub(f.LastComplete)
-	return age < -clockTolerance || f.Interval > 0 && age > f.Interval
+	return age < -clockTolerance || f.Interval > 0 && age > f.Interval+Lateness
 }
 
 func failure(r Run) string {
@@ -145,10 +167,19 @@ func failure(r Run) string {
 	case Interrupted:
 		what = "was interrupted"
 	}
-	if m := strings.TrimRight(r.Message, ". \n"); m != "" {
-		what += ": " + m
+	if r.Message != "" {
+		what += ": " + r.Message
 	}
-	return fmt.Sprintf("Run %d %s.", r.ID, what)
+	return fmt.Sprintf("Run %d %s", r.ID, ended(what))
+}
+
+// ended puts a full stop after a sentence that has no mark of its own.
+func ended(s string) string {
+	s = strings.TrimRight(s, ". \n")
+	if strings.HasSuffix(s, "?") || strings.HasSuffix(s, "!") {
+		return s
+	}
+	return s + "."
 }
 
 func connection(f Facts) Facet {
@@ -183,8 +214,10 @@ func observation(f Facts, now time.Time) Facet {
 	switch {
 	case age < -clockTolerance:
 		return Facet{"stale", fmt.Sprintf("The last complete reading is dated %s in the future: a clock jumped, so its age is unknown.", Age(-age))}
-	case f.Interval > 0 && age > f.Interval:
+	case f.Interval > 0 && age > f.Interval+Lateness:
 		return Facet{"stale", fmt.Sprintf("The last complete reading is %s old, older than the interval of %s.", Age(age), Age(f.Interval))}
+	case followed(f):
+		return Facet{"fresh", fmt.Sprintf("The last complete reading is %s old; changes since then come in as they happen.", Age(age))}
 	default:
 		return Facet{"fresh", fmt.Sprintf("The last complete reading is %s old.", Age(age))}
 	}
@@ -219,22 +252,91 @@ func health(f Facts) Facet {
 }
 
 func schedule(f Facts, now time.Time) Facet {
+	every := fmt.Sprintf("A reading is due every %s", Age(f.Interval))
 	switch {
 	case f.Suspended:
 		return Facet{"suspended", "Suspended."}
 	case f.Interval <= 0:
 		return Facet{"manual", "Observed on request only."}
-	case f.Last == nil:
-		return Facet{"due", fmt.Sprintf("A reading is due every %s, on request: the first is due.", Age(f.Interval))}
+	case !f.Configured:
+		return Facet{"none", "There is nothing to read yet."}
+	case !kept(f, now):
+		return Facet{"unkept", every + ", but " + unkept(f, now)}
+	case !f.Schedule.OpenSince.IsZero():
+		s := fmt.Sprintf("The breaker has been open for %s, after %d failed passes in a row: the cluster is only probed, ", Age(now.Sub(f.Schedule.OpenSince)), f.Schedule.Failures) + until("next", f.Schedule.Next, now)
+		if !f.Schedule.ProbedAt.IsZero() {
+			s = strings.TrimSuffix(s, ".") + fmt.Sprintf("; the last probe, %s ago, found: %s", Age(now.Sub(f.Schedule.ProbedAt)), ended(f.Schedule.ProbeError))
+		}
+		return Facet{"open", s}
+	case f.Schedule.Failures > 0:
+		return Facet{"retrying", fmt.Sprintf("%s, but %s in a row: ", every, failed(f.Schedule.Failures)) + until("the next try", f.Schedule.Next, now)}
+	case f.Schedule.Next.After(now):
+		return Facet{"waiting", every + ": " + until("the next", f.Schedule.Next, now)}
+	default:
+		return Facet{"due", every + ": " + until("the next", f.Schedule.Next, now)}
 	}
-	next := f.Interval - now.Sub(f.Last.StartedAt)
-	if next <= 0 {
-		return Facet{"due", fmt.Sprintf("A reading is due every %s, on request: the next has been due for %s.", Age(f.Interval), Age(-next))}
-	}
-	return Facet{"waiting", fmt.Sprintf("A reading is due every %s, on request: the next in %s.", Age(f.Interval), Age(next))}
 }
 
-func conditions(f Facts, s Status) []Condition {
+func failed(n int) string {
+	if n == 1 {
+		return "the last pass failed, the first"
+	}
+	return fmt.Sprintf("%d passes failed", n)
+}
+
+func until(what string, at, now time.Time) string {
+	if wait := at.Sub(now); wait > 0 {
+		return fmt.Sprintf("%s in %s.", what, Age(wait))
+	}
+	return fmt.Sprintf("%s has been due for %s.", what, Age(now.Sub(at)))
+}
+
+// kept reports whether a process that lives has looked for due fabrics of late.
+func kept(f Facts, now time.Time) bool {
+	return len(f.Service.Alive) > 0 && now.Sub(f.Service.TickedAt) <= Lease
+}
+
+func unkept(f Facts, now time.Time) string {
+	if f.Service.TickedAt.IsZero() {
+		return "nothing keeps the schedule: start hedgerow serve."
+	}
+	return fmt.Sprintf("nothing has kept the schedule for %s: is hedgerow serve running, and can it write to the record?", Age(now.Sub(f.Service.TickedAt)))
+}
+
+// followed reports whether changes come in as they happen.
+func followed(f Facts) bool {
+	return f.Follow.Wanted && f.Follow.State == Following && claimed(f) && !f.Suspended
+}
+
+// claimed reports whether a process that lives is to follow the fabric.
+func claimed(f Facts) bool { return slices.Contains(f.Service.Alive, f.Follow.Process) }
+
+func follow(f Facts, now time.Time) Facet {
+	w := f.Follow
+	switch {
+	case !f.Configured || f.Suspended:
+		return Facet{"none", "Nothing is observed."}
+	case !w.Wanted:
+		return Facet{"off", "Changes are seen by passes only."}
+	case !claimed(f) || w.State == NotFollowed:
+		return Facet{"unkept", "Nobody follows the changes: they are seen by passes only."}
+	case w.State == Following:
+		return Facet{"following", fmt.Sprintf("Changes have been coming in as they happen for %s.", Age(now.Sub(w.Since)))}
+	case w.State == Starting:
+		return Facet{"starting", because("Not followed yet", w.Message)}
+	default:
+		return Facet{"broken", because(fmt.Sprintf("Changes have not been coming in for %s, and are seen by passes only", Age(now.Sub(w.Since))), w.Message)}
+	}
+}
+
+func because(what, why string) string {
+	if why = strings.TrimRight(why, ". \n"); why != "" {
+		what += ": " + why
+	}
+	return what + "."
+}
+
+func conditions(f Facts, s Status, now time.Time) []Condition {
 	ready := Condition{Type: "Ready", Reason: reason(s.Badge), Message: s.Sentence, Status: s.Badge == InSync || s.Badge == OutOfSync}
 	if f.Last != nil {
 		ready.Since = f.Last.FinishedAt
@@ -245,10 +347,27 @@ func conditions(f Facts, s Status) []Condition {
 	}
 	// Stalled: waiting will not help, a person must act.
 	st := Condition{Type: "Stalled", Reason: "NotStalled", Message: "Nothing waits for a person."}
-	if f.Last != nil && f.Last.Outcome != RunComplete && needsPerson(f.Last.Code) {
+	switch {
+	case overdue(f, now):
+		st = Condition{Type: "Stalled", Status: true, Reason: "RunOverdue", Message: stuck(f, now), Since: f.Running.StartedAt.Add(f.Deadline)}
+	case f.Last != nil && f.Last.Outcome != RunComplete && needsPerson(f.Last.Code):
 		st = Condition{Type: "Stalled", Status: true, Reason: reason(f.Last.Code), Message: failure(*f.Last), Since: f.Last.FinishedAt}
 	}
-	return []Condition{ready, rec, st}
+	all := []Condition{ready, rec, st}
+	if sch := s.Facets.Schedule; f.Configured && !f.Suspended && f.Interval > 0 {
+		c := Condition{Type: "Scheduled", Status: sch.State != "unkept", Reason: reason(Code(sch.State)), Message: sch.Sentence}
+		if !c.Status {
+			c.Since = f.Service.TickedAt
+		}
+		all = append(all, c)
+	}
+	if fo := s.Facets.Follow; f.Configured && !f.Suspended && f.Follow.Wanted {
+		all = append(all, Condition{Type: "Followed", Status: fo.State == "following", Reason: reason(Code(fo.State)), Message: fo.Sentence, Since: f.Follow.Since})
+	}
+	for _, p := range f.Service.Problems {
+		all = append(all, Condition{Type: "Degraded", Status: true, Reason: p.Reason, Message: p.Message, Since: p.Since})
+	}
+	return all
 }
 
 // reason writes a badge or a code as the one word, CamelCase, that Kubernetes

@@ -18,7 +18,7 @@ import (
 type flags struct {
 	data, listen, kubeconfig, tokens, crds, fabric string
 	load                                           []string
-	objects                                        int
+	objects, namespaces                            int
 	agents, strictLoad, verbose                    bool
 }
 
@@ -40,6 +40,7 @@ Examples:
 
   vlab --data /tmp/a --listen 127.0.0.1:0 --load fabric.yaml --load more/     your own objects, on a free port
   vlab --data /tmp/b --tokens users.yaml                                      your own users and rules
+  vlab --data /tmp/d --fabric spine-leaf --namespaces 200                     many fabrics, a namespace each
   vlab --data /tmp/c --crds crds/ --load old.yaml                             another release's definitions
 
 A users file; vlab reads it again when it changes:
@@ -71,6 +72,7 @@ func parseFlags(args []string) (f flags, done bool, err error) {
 	set.StringArrayVar(&f.load, "load", nil, "create or update the objects of this YAML file or directory; may be given again, and further names may follow")
 	set.StringVar(&f.fabric, "fabric", "", "create a built-in fabric: "+strings.Join(generate.Names(), ", "))
 	set.IntVar(&f.objects, "objects", 0, "create a load fabric of `N` objects")
+	set.IntVar(&f.namespaces, "namespaces", 0, "put what --fabric and --objects create into `N` namespaces, fab-001 and so on, each a fabric of its own, instead of into default")
 	set.BoolVar(&f.agents, "agents", false, "simulate the agent of every switch")
 	set.BoolVar(&f.strictLoad, "strict-load", false, "exit 1 when the server refuses an object of --load or --fabric, instead of going on")
 	set.BoolVar(&f.verbose, "verbose", false, "show the API server's own log on stderr")
@@ -99,6 +101,12 @@ func (f *flags) complete() error {
 	}
 	if f.objects < 0 {
 		return usagef("--objects %d: give a number above zero", f.objects)
+	}
+	if f.namespaces < 0 {
+		return usagef("--namespaces %d: give a number above zero", f.namespaces)
+	}
+	if f.namespaces > 0 && f.fabric == "" && f.objects == 0 {
+		return usagef("--namespaces %d: say what they shall hold, with --fabric or --objects", f.namespaces)
 	}
 	if f.fabric != "" && !slices.Contains(generate.Names(), f.fabric) {
 		return usagef("--fabric %q: there are %s", f.fabric, strings.Join(generate.Names(), ", "))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -73,12 +74,12 @@ func (in *input) load(ctx context.Context, f flags, server *apiserver.Server) (i
 		if err != nil {
 			return 0, usagef("--fabric: %v", err)
 		}
-		if err := fill("fabric "+f.fabric, documents(slices.Values(objects)), load.Skip); err != nil {
+		if err := fill("fabric "+f.fabric, documents(slices.Values(objects), f.namespaces), load.Skip); err != nil {
 			return 0, err
 		}
 	}
 	if f.objects > 0 {
-		if err := fill(fmt.Sprintf("load fabric of %d", f.objects), documents(generate.Load(f.objects)), load.Skip); err != nil {
+		if err := fill(fmt.Sprintf("load fabric of %d", f.objects), documents(generate.Load(f.objects), f.namespaces), load.Skip); err != nil {
 			return 0, err
 		}
 	}
@@ -93,14 +94,29 @@ func (in *input) load(ctx context.Context, f flags, server *apiserver.Server) (i
 	return loader.Count(ctx)
 }
 
-func documents(objects iter.Seq[generate.Object]) iter.Seq[load.Document] {
+// documents are the objects as they are; or, with a number of namespaces, a copy of them for each.
+func documents(objects iter.Seq[generate.Object], namespaces int) iter.Seq[load.Document] {
 	return func(yield func(load.Document) bool) {
-		for o := range objects {
-			if !yield(load.Document{Object: o}) {
-				return
+		for i := range max(1, namespaces) {
+			for o := range objects {
+				if namespaces > 0 {
+					o = within(o, fmt.Sprintf("fab-%03d", i+1))
+				}
+				if !yield(load.Document{Object: o}) {
+					return
+				}
 			}
 		}
 	}
+}
+
+// within returns a copy of an object that is in another namespace.
+func within(o generate.Object, namespace string) generate.Object {
+	metadata := maps.Clone(o["metadata"].(map[string]any))
+	metadata["namespace"] = namespace
+	o = maps.Clone(o)
+	o["metadata"] = metadata
+	return o
 }
 
 // counted says how far a long load is.

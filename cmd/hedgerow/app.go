@@ -31,6 +31,7 @@ type app struct {
 	conf     config.Config
 	log      *slog.Logger
 	db       *store.DB
+	moved    func(fabric int64) // called when this process has moved a fabric on, nil for nobody
 }
 
 func (a *app) close() {
@@ -72,6 +73,9 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 4 not found,
 						copyFlag()
 					}
 				}
+				if c.LogLevel == "" && cmd.Annotations[logsInfo] != "" {
+					c.LogLevel = "info"
+				}
 			})
 			if err != nil {
 				return err
@@ -87,13 +91,13 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 4 not found,
 	p.StringVar(&flags.Data, "data", "", "folder of the record and its key (default ~/.local/share/hedgerow)")
 	p.StringVar(&flags.DB, "db", "", "the record: a path, or postgres://user@host/name (default DATA/hedgerow.db)")
 	p.StringVar(&flags.KeyFile, "key-file", "", "keys that credentials are sealed with (default DATA/key.json)")
-	p.StringVar(&flags.LogLevel, "log-level", "", "debug, info, warn or error (default warn)")
+	p.StringVar(&flags.LogLevel, "log-level", "", "debug, info, warn or error (default warn; serve and worker: info)")
 	p.StringVar(&flags.LogFormat, "log-format", "", "text or json (default text)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hedgerow.Errorf(hedgerow.CodeInvalid, "%w", err).WithHint("See: %s --help", cmd.CommandPath())
 	})
 	root.AddCommand(a.fabricCommand(), a.syncCommand(), a.getCommand(), a.describeCommand(), a.historyCommand(),
-		a.runsCommand(), a.runCommand(), a.statusCommand(), a.keyCommand())
+		a.runsCommand(), a.runCommand(), a.statusCommand(), a.serveCommand(), a.workerCommand(), a.keyCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }
@@ -138,7 +142,7 @@ func (a *app) store(ctx context.Context) (*store.DB, error) {
 	if a.db != nil {
 		return a.db, nil
 	}
-	db, err := store.Open(ctx, a.conf.DB, store.Options{KeyFile: a.conf.KeyFile, Log: a.log})
+	db, err := store.Open(ctx, a.conf.DB, store.Options{KeyFile: a.conf.KeyFile, Log: a.log, Now: a.now, Moved: a.moved})
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +189,16 @@ func (a *app) connect(ctx context.Context, cl hedgerow.Cluster, cred kube.Creden
 
 // facts returns what the record proves about a fabric.
 func (a *app) facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, error) {
-	return syncer.Facts(ctx, a.db, f, kinds.Agents)
+	facts, err := syncer.Facts(ctx, a.db, f, kinds.Agents)
+	if err != nil {
+		return facts, err
+	}
+	processes, err := a.db.Processes(ctx)
+	facts.Service = hedgerow.Service(processes)
+	if full := a.db.Space(); full != nil {
+		facts.Service.Problems = append(facts.Service.Problems, hedgerow.Problem{Reason: "DiskFull", Message: full.Error(), Since: a.now()})
+	}
+	return facts, err
 }
 
 // kinds returns the kinds recorded for a fabric, with what we know of them.

@@ -13,7 +13,7 @@ import (
 
 func (a *app) fabricCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "fabric", Aliases: []string{"fabrics"}, Short: "Add, test, change and remove fabrics", Args: subcommand, RunE: help}
-	cmd.AddCommand(a.fabricAdd(), a.fabricList(), a.fabricShow(), a.fabricEdit(), a.fabricRemove(), a.fabricTest())
+	cmd.AddCommand(a.fabricAdd(), a.fabricList(), a.fabricShow(), a.fabricEdit(), a.fabricSuspend(true), a.fabricSuspend(false), a.fabricRemove(), a.fabricTest())
 	return cmd
 }
 
@@ -52,7 +52,7 @@ added also when its cluster cannot be reached just then.`,
 			if !fab.Cluster.Trusted() {
 				a.note("WARNING: the server is NOT verified: %s.", trust(*fab.Cluster))
 			}
-			a.note("Next: hedgerow fabric test %s, or hedgerow sync %s", fab.Name, fab.Name)
+			a.note("Next: hedgerow fabric test %s, then hedgerow sync %s, or leave it to a running hedgerow serve", fab.Name, fab.Name)
 			return nil
 		},
 	}
@@ -137,6 +137,33 @@ func (a *app) fabricEdit() *cobra.Command {
 	cmd.Flags().BoolVar(&suspend, "suspend", false, "stop observing")
 	cmd.Flags().BoolVar(&resume, "resume", false, "observe again")
 	return cmd
+}
+
+// fabricSuspend is the command suspend, or resume.
+func (a *app) fabricSuspend(suspend bool) *cobra.Command {
+	word, short := "resume", "Observe a suspended fabric again, beginning at once"
+	if suspend {
+		word, short = "suspend", "Stop observing a fabric; what is recorded of it stays"
+	}
+	return &cobra.Command{
+		Use: word + " NAME", Short: short, Args: exactly("NAME"), Example: "  hedgerow fabric " + word + " lab",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := a.fabric(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if f.Suspended == suspend {
+				a.note("fabric %s is %sd already", f.Name, word)
+				return nil
+			}
+			f.Suspended = suspend
+			if err := a.db.UpdateFabric(cmd.Context(), f, nil, a.now()); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.out, "fabric %s %sd\n", f.Name, word)
+			return nil
+		},
+	}
 }
 
 // sameScope refuses what would make recorded objects look deleted though

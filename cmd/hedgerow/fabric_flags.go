@@ -20,6 +20,7 @@ type fabricFlags struct {
 	burst, pageSize, maxDeleteFloor    int
 	maxDeleteShare                     float64
 	exclude                            []string
+	mode                               string
 }
 
 func (f *fabricFlags) register(cmd *cobra.Command) {
@@ -33,7 +34,7 @@ func (f *fabricFlags) register(cmd *cobra.Command) {
 	p.BoolVar(&f.insecure, "insecure", false, "do NOT verify the server's certificate")
 	p.StringVarP(&f.namespace, "namespace", "n", "default", "namespace to observe")
 	p.BoolVar(&f.allNamespaces, "all-namespaces", false, "observe every namespace")
-	p.StringVar(&f.interval, "interval", "", "a reading older than this is stale: 30s to 24h, or manual for never (default 5m)")
+	p.StringVar(&f.interval, "interval", "", "time between passes: 30s to 24h, or 0 or manual for on request only (default 5m)")
 	p.DurationVar(&f.connect, "connect-timeout", 0, "for TCP and for TLS (default 5s)")
 	p.DurationVar(&f.request, "request-timeout", 0, "until an answer begins, and between signs of progress (default 30s)")
 	p.DurationVar(&f.pass, "pass-timeout", 0, "for one whole pass (default 10m)")
@@ -42,6 +43,7 @@ func (f *fabricFlags) register(cmd *cobra.Command) {
 	p.IntVar(&f.pageSize, "page-size", 0, "objects a list page; 0 reads whole lists, which is faster")
 	p.Float64Var(&f.maxDeleteShare, "max-delete-share", 0, "a pass that finds more than this share gone stops and asks (default 0.5)")
 	p.IntVar(&f.maxDeleteFloor, "max-delete-floor", 0, "... unless fewer than this many are gone (default 10)")
+	p.StringVar(&f.mode, "mode", "", "watch: see changes as they happen; poll: by passes only (default watch)")
 	p.StringSliceVar(&f.exclude, "exclude", nil, "kinds not to observe, such as agents (comma-separated)")
 }
 
@@ -116,7 +118,7 @@ func (f *fabricFlags) apply(cmd *cobra.Command, fab *hedgerow.Fabric) (*kube.Cre
 func (f *fabricFlags) policy(cmd *cobra.Command, p *hedgerow.Policy) error {
 	set := cmd.Flags().Changed
 	if set("interval") {
-		if f.interval == "manual" {
+		if f.interval == "manual" || f.interval == "0" {
 			p.Interval = hedgerow.Manual
 		} else {
 			d, err := time.ParseDuration(f.interval)
@@ -138,7 +140,7 @@ func (f *fabricFlags) policy(cmd *cobra.Command, p *hedgerow.Policy) error {
 		"connect-timeout": func() { p.ConnectTimeout = f.connect }, "request-timeout": func() { p.RequestTimeout = f.request },
 		"pass-timeout": func() { p.PassTimeout = f.pass }, "qps": func() { p.QPS = f.qps }, "burst": func() { p.Burst = f.burst },
 		"page-size": func() { p.PageSize = f.pageSize }, "max-delete-share": func() { p.MaxDeleteShare = f.maxDeleteShare },
-		"max-delete-floor": func() { p.MaxDeleteFloor = f.maxDeleteFloor }, "exclude": func() { p.Exclude = f.exclude },
+		"max-delete-floor": func() { p.MaxDeleteFloor = f.maxDeleteFloor }, "exclude": func() { p.Exclude = f.exclude }, "mode": func() { p.Mode = hedgerow.Mode(f.mode) },
 	} {
 		if set(name) {
 			change()

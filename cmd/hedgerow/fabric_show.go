@@ -90,7 +90,7 @@ func describeFabric(f hedgerow.Fabric) fabricJSON {
 	policy := map[string]any{
 		"interval": interval, "connectTimeout": p.ConnectTimeout.String(), "requestTimeout": p.RequestTimeout.String(),
 		"passTimeout": p.PassTimeout.String(), "qps": p.QPS, "burst": p.Burst, "pageSize": p.PageSize,
-		"maxDeleteShare": p.MaxDeleteShare, "maxDeleteFloor": p.MaxDeleteFloor, "exclude": append([]string{}, p.Exclude...),
+		"maxDeleteShare": p.MaxDeleteShare, "maxDeleteFloor": p.MaxDeleteFloor, "exclude": append([]string{}, p.Exclude...), "mode": string(p.Mode),
 	}
 	return fabricJSON{f.Name, f.Cluster, policy, f.Suspended, f.Version, f.CreatedAt, f.UpdatedAt}
 }
@@ -127,7 +127,7 @@ func (a *app) fabricShow() *cobra.Command {
 				line("Trust", trust(*c))
 			}
 			line("Suspended", f.Suspended)
-			for _, k := range []string{"interval", "connectTimeout", "requestTimeout", "passTimeout", "qps", "burst", "pageSize", "maxDeleteShare", "maxDeleteFloor"} {
+			for _, k := range []string{"interval", "mode", "connectTimeout", "requestTimeout", "passTimeout", "qps", "burst", "pageSize", "maxDeleteShare", "maxDeleteFloor"} {
 				line(strings.ToUpper(k[:1])+k[1:], d.Policy[k])
 			}
 			line("Exclude", strings.Join(f.Policy.Exclude, ", "))

@@ -25,7 +25,7 @@ type selection struct {
 func (a *app) getCommand() *cobra.Command {
 	var s selection
 	var o string
-	var showLabels, noHeaders bool
+	var showLabels, noHeaders, watch bool
 	cmd := &cobra.Command{
 		Use:   "get KIND [NAME]",
 		Short: "Show objects from the record, as kubectl does from the cluster",
@@ -39,7 +39,8 @@ may be joined by commas.`,
 		Example: `  hedgerow get sw -F lab
   hedgerow get conn -F lab -l fabric.githedgehog.com/connection-type=fabric -o wide
   hedgerow get vpc vpc-1 -F lab -o yaml
-  hedgerow get switches,servers -A`,
+  hedgerow get switches,servers -A
+  hedgerow get servers -F lab --watch`,
 		Args: between(1, "KIND", "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := format(o, "", "wide", "json", "yaml", "name"); err != nil {
@@ -49,15 +50,22 @@ may be joined by commas.`,
 			if err != nil {
 				return hedgerow.Errorf(hedgerow.CodeInvalid, "label selector: %w", err)
 			}
-			fabrics, err := a.selected(cmd.Context(), s)
-			if err != nil {
-				return err
+			if watch && o != "" && o != "wide" {
+				return hedgerow.Errorf(hedgerow.CodeInvalid, "--watch shows a table: leave -o %s out", o)
 			}
+			fabrics := func(ctx context.Context) ([]hedgerow.Fabric, error) { return a.selected(ctx, s) }
 			g := getting{app: a, selection: s, labels: sel, opt: view.TableOptions{Wide: o == "wide", Fabric: s.all, Labels: showLabels}}
 			if len(args) == 2 {
 				g.name = args[1]
 			}
-			if err := g.read(cmd.Context(), fabrics, args[0]); err != nil {
+			if watch {
+				return g.watch(cmd.Context(), fabrics, args[0], func() error { return g.print(o, noHeaders) })
+			}
+			fs, err := fabrics(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := g.read(cmd.Context(), fs, args[0]); err != nil {
 				return err
 			}
 			return g.print(o, noHeaders)
@@ -69,6 +77,7 @@ may be joined by commas.`,
 	p.StringVarP(&s.selector, "selector", "l", "", "labels, as kubectl takes them: a=b,c!=d,e in (f,g)")
 	p.BoolVarP(&s.all, "all-fabrics", "A", false, "in every fabric")
 	p.BoolVar(&showLabels, "show-labels", false, "a column with the labels")
+	p.BoolVarP(&watch, "watch", "w", false, "then show every object that changes, as it does, until interrupted")
 	p.BoolVar(&noHeaders, "no-headers", false, "leave out the header line")
 	return cmd
 }

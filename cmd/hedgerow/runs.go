@@ -38,8 +38,11 @@ func describeRun(fabric string, r hedgerow.Run) runJSON {
 func (a *app) runsCommand() *cobra.Command {
 	var fabric, o string
 	var limit int
+	var follow bool
 	cmd := &cobra.Command{
 		Use: "runs", Short: "List a fabric's runs, newest first", Args: exactly(),
+		Long: `List the passes over a fabric, newest first. With --follow also what was
+committed between them, as it happened: a run for each such commit.`,
 		Example: "  hedgerow runs -F lab --limit 5",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := format(o, "", "json"); err != nil {
@@ -52,7 +55,7 @@ func (a *app) runsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			runs, err := a.db.Runs(cmd.Context(), f.ID, 0, limit)
+			runs, err := a.db.Runs(cmd.Context(), f.ID, 0, limit, follow)
 			if err != nil {
 				return err
 			}
@@ -86,6 +89,7 @@ func (a *app) runsCommand() *cobra.Command {
 	cmd.Flags().StringVarP(&fabric, "fabric", "F", "", "the fabric (default: the only one)")
 	cmd.Flags().StringVarP(&o, "output", "o", "", "json")
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many")
+	cmd.Flags().BoolVar(&follow, "follow", false, "also what was seen to change between passes")
 	return cmd
 }
 

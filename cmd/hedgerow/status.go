@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ type kindStatusJSON struct {
 
 func (a *app) statusCommand() *cobra.Command {
 	var o string
+	var watch bool
 	cmd := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Show how each fabric is, and how old the proof of it is",
@@ -41,56 +43,71 @@ func (a *app) statusCommand() *cobra.Command {
 it, and the objects of each kind with the age of their proof. Everything is
 told from the record; no cluster is contacted.`,
 		Example: `  hedgerow status
-  hedgerow status lab -o json`,
+  hedgerow status lab -o json
+  hedgerow status --watch`,
 		Args: between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := format(o, "", "json"); err != nil {
 				return err
 			}
-			db, err := a.store(cmd.Context())
-			if err != nil {
-				return err
+			if !watch {
+				return a.status(cmd.Context(), args, o)
 			}
-			fabrics, err := db.Fabrics(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if len(args) == 1 {
-				f, err := db.Fabric(cmd.Context(), args[0])
-				if err != nil {
-					return err
+			return a.whenever(cmd.Context(), func(ctx context.Context) error {
+				if o == "" && terminal(a.out) {
+					fmt.Fprint(a.out, clearScreen)
 				}
-				fabrics = []hedgerow.Fabric{f}
-			}
-			all := []statusJSON{}
-			for _, f := range fabrics {
-				facts, err := a.facts(cmd.Context(), f)
-				if err != nil {
-					return err
-				}
-				ev, err := db.Evidence(cmd.Context(), f.ID)
-				if err != nil {
-					return err
-				}
-				all = append(all, describeStatus(f, facts, ev, a.now()))
-			}
-			if o == "json" {
-				return a.json(all)
-			}
-			if len(all) == 0 {
-				a.note("There is no fabric yet. Add one: hedgerow fabric add NAME --kubeconfig FILE")
-			}
-			for i, s := range all {
-				if i > 0 {
-					fmt.Fprintln(a.out)
-				}
-				a.printStatus(s)
-			}
-			return nil
+				return a.status(ctx, args, o)
+			})
 		},
 	}
 	cmd.Flags().StringVarP(&o, "output", "o", "", "json")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes, until interrupted")
 	return cmd
+}
+
+// status shows the named fabric, or all of them.
+func (a *app) status(ctx context.Context, args []string, o string) error {
+	db, err := a.store(ctx)
+	if err != nil {
+		return err
+	}
+	fabrics, err := db.Fabrics(ctx)
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		f, err := db.Fabric(ctx, args[0])
+		if err != nil {
+			return err
+		}
+		fabrics = []hedgerow.Fabric{f}
+	}
+	all := []statusJSON{}
+	for _, f := range fabrics {
+		facts, err := a.facts(ctx, f)
+		if err != nil {
+			return err
+		}
+		ev, err := db.Evidence(ctx, f.ID)
+		if err != nil {
+			return err
+		}
+		all = append(all, describeStatus(f, facts, ev, a.now()))
+	}
+	if o == "json" {
+		return a.json(all)
+	}
+	if len(all) == 0 {
+		a.note("There is no fabric yet. Add one: hedgerow fabric add NAME --kubeconfig FILE")
+	}
+	for i, s := range all {
+		if i > 0 {
+			fmt.Fprintln(a.out)
+		}
+		a.printStatus(s)
+	}
+	return nil
 }
 
 func describeStatus(f hedgerow.Fabric, facts hedgerow.Facts, ev []hedgerow.KindEvidence, now time.Time) statusJSON {
@@ -116,8 +133,13 @@ func (a *app) printStatus(s statusJSON) {
 	for _, f := range []struct {
 		name string
 		hedgerow.Facet
-	}{{"connection", s.Facets.Connection}, {"observation", s.Facets.Observation}, {"drift", s.Facets.Drift}, {"health", s.Facets.Health}, {"schedule", s.Facets.Schedule}} {
+	}{{"connection", s.Facets.Connection}, {"observation", s.Facets.Observation}, {"drift", s.Facets.Drift}, {"health", s.Facets.Health}, {"schedule", s.Facets.Schedule}, {"follow", s.Facets.Follow}} {
 		fmt.Fprintf(a.out, "  %-12s %-10s %s\n", f.name, f.State, hedgerow.OneLine(f.Sentence))
+	}
+	for _, c := range s.Conditions {
+		if c.Type == "Degraded" {
+			fmt.Fprintf(a.out, "  %-12s %-10s %s\n", "WARNING", "", hedgerow.OneLine(c.Message))
+		}
 	}
 	var held, empty []string
 	for _, k := range s.Kinds {

@@ -36,19 +36,69 @@ func (db *DB) Commit(ctx context.Context, c hedgerow.Commit) (version int64, err
 			if err != nil {
 				return err
 			}
-			w := writer{ctx: ctx, tx: tx, run: r, now: r.FinishedAt, bind: db.dialect.bind}
-			for _, m := range c.Moves {
-				if w.kind = ids[m.Kind]; w.kind == 0 {
-					return fmt.Errorf("kind %s is not recorded", m.Kind)
-				}
-				if err := w.move(m); err != nil {
-					return fmt.Errorf("%s: %w", m.Kind, err)
-				}
+			if err := db.writeMoves(ctx, tx, r, ids, c.Moves); err != nil {
+				return err
 			}
+		}
+		if err := db.reread(ctx, tx, r); err != nil {
+			return err
+		}
+		if err := db.reschedule(ctx, tx, c); err != nil {
+			return err
+		}
+		if err := db.announce(ctx, tx, r.FabricID); err != nil {
+			return err
 		}
 		return finish(ctx, tx, r)
 	})
+	if err == nil {
+		db.tell(r.FabricID)
+	}
 	return r.VersionAfter, err
+}
+
+// reread forgets how far the kinds that a pass read whole had been followed
+// before: they are followed from that reading on. A cluster that was restored
+// from a backup counts its revisions from further back.
+func (db *DB) reread(ctx context.Context, tx *sql.Tx, r hedgerow.Run) error {
+	var read []hedgerow.KindEvidence
+	for _, e := range r.Kinds {
+		if e.CompleteRun == r.ID {
+			read = append(read, e)
+		}
+	}
+	w := writer{ctx: ctx, tx: tx, bind: db.dialect.bind}
+	return w.rows(`UPDATE kinds SET revision = '' WHERE fabric_id = ? AND revision <> '' AND (grp, kind) IN (VALUES %s)`, []any{r.FabricID}, len(read), 2, func(i int, args []any) []any {
+		return append(args, read[i].Group, read[i].Kind)
+	})
+}
+
+// reschedule records the schedule that follows from a pass, unless the fabric
+// was changed meanwhile, which has set a schedule of its own.
+func (db *DB) reschedule(ctx context.Context, tx *sql.Tx, c hedgerow.Commit) error {
+	if c.Schedule == nil {
+		return nil
+	}
+	var updated int64
+	err := tx.QueryRowContext(ctx, `SELECT updated_at FROM fabrics WHERE id = $1`+db.dialect.forUpdate, c.Run.FabricID).Scan(&updated)
+	if err != nil || updated > micros(c.Run.StartedAt) {
+		return err
+	}
+	return saveSchedule(ctx, tx, c.Run.FabricID, *c.Schedule)
+}
+
+// writeMoves writes what a run changes of each kind.
+func (db *DB) writeMoves(ctx context.Context, tx *sql.Tx, r hedgerow.Run, ids map[hedgerow.KindID]int64, moves []hedgerow.Move) error {
+	w := writer{ctx: ctx, tx: tx, run: r, now: r.FinishedAt, bind: db.dialect.bind}
+	for _, m := range moves {
+		if w.kind = ids[m.Kind]; w.kind == 0 {
+			return fmt.Errorf("kind %s is not recorded", m.Kind)
+		}
+		if err := w.move(m); err != nil {
+			return fmt.Errorf("%s: %w", m.Kind, err)
+		}
+	}
+	return nil
 }
 
 // writer writes the moves of one kind after another.
@@ -94,6 +144,11 @@ func (w writer) move(m hedgerow.Move) error {
 	}
 	if err := w.bury(m.Deleted); err != nil {
 		return err
+	}
+	if more := len(m.Created) - len(m.Deleted); more != 0 {
+		if _, err := w.tx.ExecContext(w.ctx, `UPDATE kinds SET present = present + $1 WHERE id = $2`, more, w.kind); err != nil {
+			return err
+		}
 	}
 	return w.vitals(m)
 }

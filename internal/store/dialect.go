@@ -26,11 +26,30 @@ var migrations embed.FS
 // dialect is what differs between the engines beyond their migrations.
 type dialect struct {
 	name string
-	// lock takes a fabric's lock without waiting. It is let go when the
-	// process dies, however it dies.
-	lock func(ctx context.Context, fabric int64) (unlock func(), ok bool, err error)
+	// lock takes a lock without waiting, nil when somebody has it. It is let
+	// go when the process dies, however it dies.
+	lock func(ctx context.Context, space lockSpace, number int64) (*heldLock, error)
+	// forUpdate ends a SELECT whose row must stay as it is until the
+	// transaction ends. On SQLite a transaction that writes is alone anyway.
+	forUpdate string
 	// bind rewrites a statement whose parameters are written "?".
 	bind func(query string) string
+}
+
+// lockSpace says what a lock's number counts.
+type lockSpace int32
+
+const (
+	fabricLocks  lockSpace = iota // and 0, which is no fabric, for the tables themselves
+	processLocks                  // of running processes
+)
+
+// heldLock is a lock that we have.
+type heldLock struct {
+	unlock func()
+	// alive reports whether it is still ours: a database that was restarted
+	// has forgotten it.
+	alive func(context.Context) bool
 }
 
 func (db *DB) openSQLite(path string) error {
@@ -46,25 +65,31 @@ func (db *DB) openSQLite(path string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	dsn := func(more ...string) string {
-		q := url.Values{"_pragma": {"busy_timeout(15000)", "page_size(8192)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "case_sensitive_like(1)", "cache_size(-16000)", "wal_autocheckpoint(2000)"}}
-		q["_pragma"] = append(q["_pragma"], more...)
-		q.Set("_txlock", "immediate")
-		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
-	}
-	if db.write, err = sql.Open("sqlite", dsn()); err != nil {
+	db.path = path
+	if db.write, err = sql.Open("sqlite", sqliteDSN(path)); err != nil {
 		return err
 	}
 	db.write.SetMaxOpenConns(1)
-	if db.read, err = sql.Open("sqlite", dsn("query_only(1)")); err != nil {
+	if db.read, err = sql.Open("sqlite", sqliteDSN(path, "query_only(1)")); err != nil {
 		return err
 	}
-	db.read.SetMaxOpenConns(4)
+	db.read.SetMaxOpenConns(6) // one is taken by Listen
 	locks := path + ".locks"
-	db.dialect = dialect{name: "sqlite", bind: func(q string) string { return q }, lock: func(_ context.Context, fabric int64) (func(), bool, error) {
-		return lockFile(filepath.Join(locks, fmt.Sprint(fabric)))
+	db.dialect = dialect{name: "sqlite", bind: func(q string) string { return q }, lock: func(_ context.Context, space lockSpace, number int64) (*heldLock, error) {
+		name := fmt.Sprint(number)
+		if space == processLocks {
+			name = "process-" + name
+		}
+		return lockFile(filepath.Join(locks, name))
 	}}
 	return nil
+}
+
+func sqliteDSN(path string, more ...string) string {
+	q := url.Values{"_pragma": {"busy_timeout(15000)", "page_size(8192)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "case_sensitive_like(1)", "cache_size(-16000)", "wal_autocheckpoint(2000)"}}
+	q["_pragma"] = append(q["_pragma"], more...)
+	q.Set("_txlock", "immediate")
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
 func (db *DB) openPostgres(where string) error {
@@ -75,12 +100,25 @@ func (db *DB) openPostgres(where string) error {
 	if conf.ConnectTimeout == 0 {
 		conf.ConnectTimeout = 5 * time.Second
 	}
+	if conf.RuntimeParams["application_name"] == "" {
+		conf.RuntimeParams["application_name"] = "hedgerow"
+	}
 	db.write = stdlib.OpenDB(*conf)
-	db.write.SetMaxOpenConns(16)
 	db.write.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetPasses(4)
 	db.read = db.write
-	db.dialect = dialect{name: "postgres", bind: numbered, lock: db.lockPostgres}
+	db.conf = conf
+	db.dialect = dialect{name: "postgres", bind: numbered, lock: db.lockPostgres, forUpdate: " FOR UPDATE"}
 	return nil
+}
+
+// SetPasses says how many passes will be made at a time: on PostgreSQL each
+// holds one connection for its lock and needs another now and then.
+func (db *DB) SetPasses(n int) {
+	if db.dialect.name != "sqlite" {
+		db.write.SetMaxOpenConns(2*n + 12)
+		db.write.SetMaxIdleConns(n + 4)
+	}
 }
 
 // waitLock takes a lock that others hold for moments only; no fabric has the
@@ -91,9 +129,12 @@ func (db *DB) waitLock(ctx context.Context, number int64) (unlock func(), err er
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		unlock, ok, err := db.dialect.lock(ctx, number)
-		if ok || err != nil {
-			return unlock, err
+		l, err := db.dialect.lock(ctx, fabricLocks, number)
+		if err != nil {
+			return nil, err
+		}
+		if l != nil {
+			return l.unlock, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -108,23 +149,31 @@ const advisory = 0x48454447
 
 // lockPostgres takes an advisory lock, which PostgreSQL drops with the
 // connection that took it.
-func (db *DB) lockPostgres(ctx context.Context, fabric int64) (func(), bool, error) {
+func (db *DB) lockPostgres(ctx context.Context, space lockSpace, number int64) (*heldLock, error) {
 	conn, err := db.write.Conn(ctx)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
+	key := advisory + int32(space)
 	var ok bool
-	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1, $2)`, advisory, int32(fabric)).Scan(&ok); err != nil || !ok {
+	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1, $2)`, key, int32(number)).Scan(&ok); err != nil || !ok {
 		_ = conn.Close()
-		return nil, false, err
+		return nil, err
 	}
-	return func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		// Should this fail, the connection is lost and the lock with it.
-		_, _ = conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1, $2)`, advisory, int32(fabric))
-		_ = conn.Close()
-	}, true, nil
+	return &heldLock{
+		unlock: func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			// Should this fail, the connection is lost and the lock with it.
+			_, _ = conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1, $2)`, key, int32(number))
+			_ = conn.Close()
+		},
+		alive: func(ctx context.Context) bool {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			return conn.PingContext(ctx) == nil
+		},
+	}, nil
 }
 
 // alone keeps other transactions from writing a table until tx ends. On SQLite
@@ -147,7 +196,7 @@ func (db *DB) migrate(ctx context.Context) error {
 	dialect := goose.DialectSQLite3
 	if db.dialect.name == "postgres" {
 		dialect = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // seconds, times
 		if err != nil {
 			return err
 		}

@@ -38,6 +38,15 @@ func (db *DB) Fabric(ctx context.Context, name string) (hedgerow.Fabric, error) 
 	return f, failed("read fabric "+name, err)
 }
 
+// FabricByID returns the fabric of that number.
+func (db *DB) FabricByID(ctx context.Context, id int64) (hedgerow.Fabric, error) {
+	f, err := scanFabric(db.read.QueryRowContext(ctx, `SELECT `+fabricColumns+` FROM fabrics WHERE id = $1`, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return f, hedgerow.Errorf(hedgerow.CodeNotFound, "fabric %d has been removed", id)
+	}
+	return f, failed("read a fabric", err)
+}
+
 func (db *DB) noFabric(ctx context.Context, name string) error {
 	e := hedgerow.Errorf(hedgerow.CodeNotFound, "there is no fabric %q", name)
 	all, err := db.Fabrics(ctx)
@@ -78,7 +87,13 @@ func (db *DB) AddFabric(ctx context.Context, f hedgerow.Fabric, cred hedgerow.Se
 		if errors.Is(err, sql.ErrNoRows) {
 			return hedgerow.Errorf(hedgerow.CodeExists, "there is a fabric %q already", f.Name).WithHint("Choose another name, or change it: hedgerow fabric edit %s", f.Name)
 		}
-		if err != nil || cred.IsZero() {
+		if err != nil {
+			return err
+		}
+		if err := saveSchedule(ctx, tx, f.ID, dueNow(f, now)); err != nil {
+			return err
+		}
+		if err := db.announce(ctx, tx, f.ID); err != nil || cred.IsZero() {
 			return err
 		}
 		return db.seal(ctx, tx, clusterSecret(f.ID), sql.NullInt64{Int64: f.ID, Valid: true}, cred, now)
@@ -87,8 +102,17 @@ func (db *DB) AddFabric(ctx context.Context, f hedgerow.Fabric, cred hedgerow.Se
 	return f, err
 }
 
+// dueNow is the schedule of a fabric of which nothing is known yet.
+func dueNow(f hedgerow.Fabric, now time.Time) (s hedgerow.Schedule) {
+	if f.Policy.WithDefaults().Interval > 0 {
+		s.Next = now
+	}
+	return s
+}
+
 // UpdateFabric changes a fabric's cluster, policy and suspension, and its
-// credential when one is given.
+// credential when one is given. Whatever changed may have mended what was
+// wrong: the fabric is due at once, and its failures are forgotten.
 func (db *DB) UpdateFabric(ctx context.Context, f hedgerow.Fabric, cred *hedgerow.Secret, now time.Time) error {
 	cluster, policy, err := encodeFabric(f)
 	if err != nil {
@@ -100,7 +124,13 @@ func (db *DB) UpdateFabric(ctx context.Context, f hedgerow.Fabric, cred *hedgero
 		if err == nil {
 			err = one(res, "fabric "+f.Name)
 		}
-		if err != nil || cred == nil {
+		if err != nil {
+			return err
+		}
+		if err := saveSchedule(ctx, tx, f.ID, dueNow(f, now)); err != nil {
+			return err
+		}
+		if err := db.announce(ctx, tx, f.ID); err != nil || cred == nil {
 			return err
 		}
 		return db.seal(ctx, tx, clusterSecret(f.ID), sql.NullInt64{Int64: f.ID, Valid: true}, *cred, now)
@@ -130,14 +160,14 @@ func one(res sql.Result, what string) error {
 // RemoveFabric deletes a fabric and everything recorded of it. It fails with
 // CodeBusy while a run is under way.
 func (db *DB) RemoveFabric(ctx context.Context, id int64) error {
-	unlock, ok, err := db.dialect.lock(ctx, id)
+	lock, err := db.dialect.lock(ctx, fabricLocks, id)
 	if err != nil {
 		return failed("lock the fabric", err)
 	}
-	if !ok {
+	if lock == nil {
 		return hedgerow.Errorf(hedgerow.CodeBusy, "a run of the fabric is under way").WithHint("Try again when it has ended.")
 	}
-	defer unlock()
+	defer lock.unlock()
 	return db.tx(ctx, "remove the fabric", func(tx *sql.Tx) error {
 		// Another fabric's run may be about to refer to a content that looks
 		// unused from here.

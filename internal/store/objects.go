@@ -158,7 +158,7 @@ func (db *DB) Counts(ctx context.Context, fabric int64) (map[hedgerow.KindID]int
 		err := r.Scan(&k.Group, &k.Kind, &c)
 		n[k] = c
 		return err
-	}, `SELECT k.grp, k.kind, count(*) FROM objects o JOIN kinds k ON k.id = o.kind_id WHERE o.fabric_id = $1 AND o.until IS NULL GROUP BY k.grp, k.kind`, fabric)
+	}, `SELECT grp, kind, present FROM kinds WHERE fabric_id = $1 AND present > 0`, fabric)
 	return n, failed("count the objects", err)
 }
 

@@ -31,28 +31,36 @@ func scanRun(scan func(...any) error) (r hedgerow.Run, err error) {
 // Begin starts a run, or fails with CodeBusy while another is under way. A run
 // that a dead process left behind is closed as interrupted first.
 func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor string, now time.Time) (_ *hedgerow.Pass, err error) {
-	unlock, ok, err := db.dialect.lock(ctx, fabric.ID)
+	lock, err := db.dialect.lock(ctx, fabricLocks, fabric.ID)
 	if err != nil {
 		return nil, failed("lock the fabric", err)
 	}
-	if !ok {
+	if lock == nil {
 		return nil, hedgerow.Errorf(hedgerow.CodeBusy, "another run of fabric %s is under way", fabric.Name).WithHint("Watch it: hedgerow runs -F %s", fabric.Name)
 	}
-	p := &hedgerow.Pass{End: unlock}
+	p := &hedgerow.Pass{End: lock.unlock}
 	defer func() {
 		if err != nil {
-			unlock()
+			lock.unlock()
 		}
 	}()
 	r := hedgerow.Run{FabricID: fabric.ID, Trigger: trigger, Actor: actor, StartedAt: now, Outcome: hedgerow.Running}
 	err = db.tx(ctx, "begin a run", func(tx *sql.Tx) error {
-		if err := interrupt(ctx, tx, fabric.ID, now); err != nil {
-			return err
-		}
-		err := tx.QueryRowContext(ctx, `SELECT version FROM fabrics WHERE id = $1`, fabric.ID).Scan(&r.VersionBefore)
+		// A follower that is at it commits before this pass begins, or not at
+		// all: see Amend.
+		err := tx.QueryRowContext(ctx, `SELECT version FROM fabrics WHERE id = $1`+db.dialect.forUpdate, fabric.ID).Scan(&r.VersionBefore)
 		if errors.Is(err, sql.ErrNoRows) {
 			return hedgerow.Errorf(hedgerow.CodeNotFound, "fabric %s has been removed", fabric.Name)
 		} else if err != nil {
+			return err
+		}
+		if err := interrupt(ctx, tx, fabric.ID, now); err != nil {
+			return err
+		}
+		if p.Schedule, err = schedule(ctx, tx, fabric.ID); err != nil {
+			return err
+		}
+		if err := db.announce(ctx, tx, fabric.ID); err != nil {
 			return err
 		}
 		r.VersionAfter = r.VersionBefore
@@ -63,6 +71,7 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 	if err != nil {
 		return nil, err
 	}
+	db.tell(fabric.ID)
 	p.Run = r
 	if p.Before, err = db.Evidence(ctx, fabric.ID); err != nil {
 		return nil, err
@@ -70,12 +79,20 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 	return p, nil
 }
 
-// interrupt closes the run that a dead process left behind. The caller holds
-// the fabric's lock, so nobody is at it.
+// interrupt closes the run that a dead process left behind, and makes the
+// fabric due: what it was to find out is still not known. The caller holds the
+// fabric's lock, so nobody is at it.
 func interrupt(ctx context.Context, tx *sql.Tx, fabric int64, now time.Time) error {
-	_, err := tx.ExecContext(ctx, `UPDATE runs SET outcome = $1, code = $2, message = $3, finished_at = $4 WHERE fabric_id = $5 AND outcome = $6`,
+	res, err := tx.ExecContext(ctx, `UPDATE runs SET outcome = $1, code = $2, message = $3, finished_at = $4 WHERE fabric_id = $5 AND outcome = $6`,
 		hedgerow.Interrupted, hedgerow.CodeInterrupted, "the process that did it ended before the run did; nothing of it was recorded",
 		micros(now), fabric, hedgerow.Running)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE schedules SET next_run_at = $1 WHERE fabric_id = $2 AND next_run_at > $1`, micros(now), fabric)
 	return err
 }
 
@@ -92,18 +109,24 @@ func (db *DB) CloseInterrupted(ctx context.Context, now time.Time) error {
 		return failed("look for interrupted runs", err)
 	}
 	for _, id := range ids {
-		unlock, ok, err := db.dialect.lock(ctx, id)
+		lock, err := db.dialect.lock(ctx, fabricLocks, id)
 		if err != nil {
 			return failed("lock the fabric", err)
 		}
-		if !ok {
+		if lock == nil {
 			continue // alive
 		}
-		err = db.tx(ctx, "close an interrupted run", func(tx *sql.Tx) error { return interrupt(ctx, tx, id, now) })
-		unlock()
+		err = db.tx(ctx, "close an interrupted run", func(tx *sql.Tx) error {
+			if err := interrupt(ctx, tx, id, now); err != nil {
+				return err
+			}
+			return db.announce(ctx, tx, id)
+		})
+		lock.unlock()
 		if err != nil {
 			return err
 		}
+		db.tell(id)
 	}
 	return nil
 }
@@ -133,16 +156,21 @@ func finish(ctx context.Context, tx *sql.Tx, r hedgerow.Run) error {
 func plain(s string) string { return hedgerow.OneLine(strings.ToValidUTF8(s, "\uFFFD")) }
 
 // Runs returns a fabric's runs, newest first, at most limit of them, with ids
-// below before (0: the newest).
-func (db *DB) Runs(ctx context.Context, fabric int64, before int64, limit int) (all []hedgerow.Run, err error) {
+// below before (0: the newest); passes only, or also what followers committed
+// between them.
+func (db *DB) Runs(ctx context.Context, fabric int64, before int64, limit int, follow bool) (all []hedgerow.Run, err error) {
 	if before == 0 {
 		before = 1 << 62
+	}
+	which := ` AND trigger <> 'follow'`
+	if follow {
+		which = ""
 	}
 	err = each(ctx, db.read, func(r *sql.Rows) error {
 		run, err := scanRun(r.Scan)
 		all = append(all, run)
 		return err
-	}, `SELECT `+runColumns+` FROM runs WHERE fabric_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3`, fabric, before, limit)
+	}, `SELECT `+runColumns+` FROM runs WHERE fabric_id = $1 AND id < $2`+which+` ORDER BY id DESC LIMIT $3`, fabric, before, limit)
 	return all, failed("read the runs", err)
 }
 
@@ -155,15 +183,22 @@ func (db *DB) Run(ctx context.Context, id int64) (hedgerow.Run, error) {
 	return r, failed("read the run", err)
 }
 
-// Evidence returns what the newest run that proved anything proved of each
-// kind.
+// Evidence returns what the newest pass that proved anything proved of each
+// kind, with the objects that are present now.
 func (db *DB) Evidence(ctx context.Context, fabric int64) ([]hedgerow.KindEvidence, error) {
 	r, err := scanRun(db.read.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs
-		WHERE fabric_id = $1 AND evidence IS NOT NULL ORDER BY id DESC LIMIT 1`, fabric).Scan)
+		WHERE fabric_id = $1 AND trigger <> 'follow' AND evidence IS NOT NULL ORDER BY id DESC LIMIT 1`, fabric).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return r.Kinds, failed("read the evidence", err)
+	if err != nil {
+		return nil, failed("read the evidence", err)
+	}
+	present, err := db.Counts(ctx, fabric)
+	for i := range r.Kinds {
+		r.Kinds[i].Present = present[r.Kinds[i].ID()]
+	}
+	return r.Kinds, err
 }
 
 // Facts returns what the record proves about a fabric, but for its agents.
@@ -173,10 +208,11 @@ func (db *DB) Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, err
 		Suspended:  f.Suspended,
 		Insecure:   f.Cluster != nil && !f.Cluster.Trusted(),
 		Interval:   f.Policy.Interval,
+		Deadline:   f.Policy.PassTimeout + hedgerow.CommitTimeout,
 	}
 	newest := func(where string, arg any) (*hedgerow.Run, error) {
 		r, err := scanRun(db.read.QueryRowContext(ctx, `SELECT `+runColumns+` FROM runs
-			WHERE fabric_id = $1 AND `+where+` ORDER BY id DESC LIMIT 1`, f.ID, arg).Scan)
+			WHERE fabric_id = $1 AND trigger <> 'follow' AND `+where+` ORDER BY id DESC LIMIT 1`, f.ID, arg).Scan)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, nil
 		}
@@ -195,6 +231,12 @@ func (db *DB) Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, err
 	}
 	if complete != nil {
 		facts.LastComplete = complete.FinishedAt
+	}
+	if facts.Schedule, err = db.Schedule(ctx, f.ID); err != nil {
+		return facts, err
+	}
+	if facts.Follow, err = db.followFacts(ctx, f); err != nil {
+		return facts, failed("read the follower", err)
 	}
 	evidence, err := db.Evidence(ctx, f.ID)
 	for _, e := range evidence {

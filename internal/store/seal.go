@@ -200,14 +200,14 @@ func (db *DB) ResetKey(ctx context.Context) (n int64, err error) {
 // RotateKey adds a new primary key to the key file, seals every secret anew
 // with it, and then drops the older keys. It returns how many were sealed.
 func (db *DB) RotateKey(ctx context.Context, now time.Time) (n int, err error) {
-	unlock, ok, err := lockFile(db.keys.file + ".lock")
+	lock, err := lockFile(db.keys.file + ".lock")
 	if err != nil {
 		return 0, hedgerow.Errorf(hedgerow.CodeKey, "the key file: %w", err)
 	}
-	if !ok {
+	if lock == nil {
 		return 0, hedgerow.Errorf(hedgerow.CodeBusy, "the key file %s is being rotated already", db.keys.file)
 	}
-	defer unlock()
+	defer lock.unlock()
 	first, err := sealable(ctx, db.read)
 	if err != nil {
 		return 0, failed("count the secrets", err)

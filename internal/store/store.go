@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"hedgerow"
 )
 
@@ -27,12 +29,21 @@ type DB struct {
 	dialect dialect
 	keys    *keyring
 	log     *slog.Logger
+	now     func() time.Time
+	conf    *pgx.ConnConfig // PostgreSQL only
+	path    string          // SQLite only
+	moved   func(fabric int64)
 }
 
 // Options say how to open a record.
 type Options struct {
 	KeyFile string // made when it is missing and nothing has been sealed yet
 	Log     *slog.Logger
+	// Now is by what running processes judge each other, where the database
+	// has no clock of its own. Default: the system's.
+	Now func() time.Time
+	// Moved, when set, is called after every commit that moved a fabric on.
+	Moved func(fabric int64)
 }
 
 // Open opens the record at a path (SQLite) or a postgres:// URL, and brings
@@ -42,7 +53,10 @@ func Open(ctx context.Context, where string, opt Options) (*DB, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{keys: &keyring{file: opt.KeyFile}, log: opt.Log}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	db := &DB{keys: &keyring{file: opt.KeyFile}, log: opt.Log, now: opt.Now, moved: opt.Moved}
 	var err error
 	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
 		err = db.openPostgres(where)

@@ -12,9 +12,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
 	"hedgerow"
@@ -61,19 +66,44 @@ type Syncer struct {
 	Store Store
 	Now   func() time.Time
 	Log   *slog.Logger
+	// Tracer traces passes, nil for nobody.
+	Tracer trace.Tracer
+}
+
+// trace begins a span.
+func (s *Syncer) trace(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, trace.Span) {
+	t := s.Tracer
+	if t == nil {
+		t = noop.Tracer{}
+	}
+	return t.Start(ctx, name, trace.WithAttributes(about...))
+}
+
+// Unreachable is a source that cannot even be tried, for a reason that every
+// pass over it will record.
+func Unreachable(why error) Source { return unreachable{why} }
+
+type unreachable struct{ why error }
+
+func (u unreachable) Discover(context.Context, []hedgerow.Kind) (hedgerow.Discovery, error) {
+	return hedgerow.Discovery{}, u.why
+}
+
+func (u unreachable) Read(_ context.Context, k hedgerow.Kind, _ hedgerow.Prior) hedgerow.KindSnapshot {
+	return hedgerow.KindSnapshot{Kind: k, Verdict: hedgerow.Failed, Err: u.why}
 }
 
 const (
 	// parallel is how many kinds of one fabric are read at a time.
 	parallel = 4
-	// commitTimeout bounds the one transaction that ends a pass.
-	commitTimeout = 2 * time.Minute
 )
 
 // Observe makes one pass over a fabric's cluster and returns its run as it was
 // recorded. The error tells only of a run that could not be made or recorded;
 // how the pass went is in the run's outcome.
 func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.Run, error) {
+	ctx, span := s.trace(ctx, "pass", attribute.String("fabric", q.Fabric.Name), attribute.String("trigger", q.Trigger))
+	defer span.End()
 	pass, err := s.Store.Begin(ctx, q.Fabric, q.Trigger, q.Actor, s.Now())
 	if err != nil {
 		return hedgerow.Run{}, err
@@ -97,9 +127,13 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 		commit.Run.Code, commit.Run.Message = hedgerow.CodeInterrupted, "it was cancelled before it was done"
 	}
 	// How the pass ended must be recorded also when it was cancelled.
-	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hedgerow.CommitTimeout)
 	defer cancel()
 	commit.Run.FinishedAt = s.Now()
+	schedule := pass.Schedule.Ended(commit.Run, q.Fabric.Policy.Interval, commit.Run.FinishedAt, rand.Float64())
+	if schedule != pass.Schedule {
+		commit.Schedule = &schedule
+	}
 	for i := range commit.Run.Kinds {
 		e := &commit.Run.Kinds[i]
 		if e.Verdict == hedgerow.Complete && e.CompleteRun == commit.Run.ID {
@@ -107,6 +141,12 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 		}
 	}
 	log.Debug("commit begins")
+	span.SetAttributes(attribute.Int64("run", commit.Run.ID), attribute.String("outcome", string(commit.Run.Outcome)))
+	if commit.Run.Outcome != hedgerow.RunComplete {
+		span.SetStatus(codes.Error, string(commit.Run.Code))
+	}
+	commitCtx, committing := s.trace(commitCtx, "commit")
+	defer committing.End()
 	if commit.Run.VersionAfter, err = s.Store.Commit(commitCtx, commit); err != nil {
 		// At least that it could not be recorded should be. If that fails too,
 		// the next process closes the run as interrupted.
@@ -147,7 +187,9 @@ func (o *observation) observe(ctx context.Context) (hedgerow.Commit, error) {
 	var marksErr error
 	var wg sync.WaitGroup
 	wg.Go(func() { marks, marksErr = o.Store.Marks(ctx, fabric.ID) })
-	found, err := o.src.Discover(ctx, known)
+	discoverCtx, span := o.trace(ctx, "discover")
+	found, err := o.src.Discover(discoverCtx, known)
+	span.End()
 	wg.Wait()
 	if marksErr != nil {
 		return hedgerow.Commit{}, marksErr
@@ -194,6 +236,8 @@ func (o *observation) read(ctx context.Context, ks []hedgerow.Kind, marks map[he
 	eg.SetLimit(parallel)
 	for i, k := range ks {
 		eg.Go(func() error {
+			ctx, span := o.trace(ctx, "read", attribute.String("kind", k.ID().String()))
+			defer span.End()
 			snaps[i] = o.src.Read(ctx, k, hedgerow.Prior{Marks: marks[k.ID()], Fingerprint: o.before[k.ID()].Fingerprint})
 			if err := snaps[i].Err; err != nil {
 				o.Log.Info("kind not read", "fabric", o.request.Fabric.Name, "run", o.run.ID, "kind", k.ID().String(), "verdict", snaps[i].Verdict, "error", err.Error())

@@ -122,6 +122,9 @@ func config(dir, sock string) *embed.Config {
 	c.BackendBatchInterval = 250 * time.Millisecond
 	c.BackendBatchLimit = 20000
 	c.SnapshotCount = 10000
+	// As kubeadm has it: without, an API server learns nothing of time on a kind that nobody writes, and its watches get
+	// no bookmarks.
+	c.WatchProgressNotifyInterval = 5 * time.Second
 	c.AutoCompactionMode, c.AutoCompactionRetention = "periodic", "5m"
 	// A laboratory machine may be so busy that the default 1 s election timeout of a lone member is only noise.
 	c.TickMs, c.ElectionMs = 50, 500

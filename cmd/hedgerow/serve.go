@@ -1,0 +1,83 @@
+package main
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hedgerow"
+)
+
+// serveFlags are those of serve and worker.
+type serveFlags struct {
+	listen, metrics string
+	workers         int
+	grace           time.Duration
+}
+
+// logsInfo marks the commands that run for long: by default they log more.
+const logsInfo = "logs-info"
+
+func (a *app) serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Observe every fabric on schedule and as it changes, until stopped",
+		Long: `Read every fabric on its schedule, follow its changes in between, and answer on
+the web port: /healthz and /readyz for now. The port of the metrics also has
+/debug/pprof.
+
+Several serve and worker processes may share a record in PostgreSQL: they share
+the fabrics, and take over from those that die. --workers=0 leaves the work to
+the others.
+
+SIGTERM or SIGINT stops taking on work; passes under way may end within
+--grace, and are recorded as interrupted after that. A second signal ends the
+process at once, which does the record no harm. Under systemd, use Type=notify;
+WatchdogSec is honoured.`,
+		Example: `  hedgerow serve
+  hedgerow serve --listen 0.0.0.0:8080 --workers 8 --log-format json
+  HEDGEROW_DB=postgres://hedgerow@db/hedgerow hedgerow serve --workers=0`,
+		Args:        exactly(),
+		Annotations: map[string]string{logsInfo: "yes"},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.workers < 0 {
+				return hedgerow.Errorf(hedgerow.CodeInvalid, "--workers must be 0 or more")
+			}
+			return a.serve(cmd.Context(), "serve", f)
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the web port")
+	return cmd
+}
+
+func (a *app) workerCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Observe fabrics beside other processes, without a web port",
+		Long: `Do what serve does, without the web port: make passes and follow changes for
+the fabrics of a record that other processes share. It needs PostgreSQL to be
+of use on another machine than theirs.`,
+		Example:     `  HEDGEROW_DB=postgres://hedgerow@db/hedgerow hedgerow worker --workers 16`,
+		Args:        exactly(),
+		Annotations: map[string]string{logsInfo: "yes"},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.workers < 1 {
+				return hedgerow.Errorf(hedgerow.CodeInvalid, "--workers must be 1 or more")
+			}
+			return a.serve(cmd.Context(), "worker", f)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func (f *serveFlags) register(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.IntVar(&f.workers, "workers", 2*runtime.NumCPU(), "passes at a time in this process")
+	p.DurationVar(&f.grace, "grace", 20*time.Second, "time for passes under way to end when stopped")
+	p.StringVar(&f.metrics, "metrics-listen", "127.0.0.1:8081", `address of /metrics and /debug/pprof, "" for none`)
+}

@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"hedgerow"
+)
+
+// channel is where PostgreSQL tells every process that a fabric moved on.
+const channel = "hedgerow_moved"
+
+// announce tells other processes, once tx is committed, that a fabric moved
+// on. On SQLite they see it by the file itself.
+func (db *DB) announce(ctx context.Context, tx *sql.Tx, fabric int64) error {
+	if db.dialect.name != "postgres" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `SELECT pg_notify('`+channel+`', $1)`, strconv.FormatInt(fabric, 10))
+	return err
+}
+
+// tell tells this process that a fabric moved on.
+func (db *DB) tell(fabric int64) {
+	if db.moved != nil {
+		db.moved(fabric)
+	}
+}
+
+// Moments says where every fabric is.
+func (db *DB) Moments(ctx context.Context) (map[int64]hedgerow.Moment, error) {
+	all := map[int64]hedgerow.Moment{}
+	err := each(ctx, db.read, func(r *sql.Rows) error {
+		var id int64
+		var m hedgerow.Moment
+		err := r.Scan(&id, &m.Version, &m.Changed, &m.Pass, &m.Running, &m.Followed)
+		all[id] = m
+		return err
+	}, `SELECT f.id, f.version, f.updated_at, coalesce(p.id, 0), p.outcome IS NOT NULL AND p.outcome = 'running', coalesce(w.since, 0)
+		FROM fabrics f LEFT JOIN followers w ON w.fabric_id = f.id
+		LEFT JOIN runs p ON p.id = (SELECT max(id) FROM runs WHERE fabric_id = f.id AND trigger <> 'follow')`)
+	return all, failed("read where the fabrics are", err)
+}
+
+// Listen calls fn whenever a fabric has moved on by another process's doing,
+// with 0 when it may have been any. It returns when ctx is done or the
+// database cannot be listened to any more; what happened while nobody listened
+// is for the caller to find out.
+func (db *DB) Listen(ctx context.Context, fn func(fabric int64)) error {
+	if db.dialect.name == "postgres" {
+		return db.listenPostgres(ctx, fn)
+	}
+	return db.listenSQLite(ctx, fn)
+}
+
+func (db *DB) listenPostgres(ctx context.Context, fn func(int64)) error {
+	conn, err := pgx.ConnectConfig(ctx, db.conf)
+	if err != nil {
+		return failed("listen to the database", err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx) // nothing is lost with it
+	}()
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		return failed("listen to the database", err)
+	}
+	fn(0) // what happened before is not told
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return failed("listen to the database", err)
+		}
+		id, err := strconv.ParseInt(n.Payload, 10, 64)
+		if err != nil {
+			id = 0
+		}
+		fn(id)
+	}
+}
+
+// glance is how often we look whether another process has written the file.
+const glance = 50 * time.Millisecond
+
+func (db *DB) listenSQLite(ctx context.Context, fn func(int64)) error {
+	// The number says whether others have written, and only on a connection
+	// that stays the same.
+	conn, err := db.read.Conn(ctx)
+	if err != nil {
+		return failed("listen to the database", err)
+	}
+	defer conn.Close()
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	last := int64(-1)
+	for {
+		var version int64
+		if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&version); err != nil {
+			return failed("listen to the database", err)
+		}
+		if version != last {
+			fn(0)
+		}
+		last = version
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// Queue is a connection to the record for the queue, which keeps its own
+// tables beside ours. One of its fields is set.
+type Queue struct {
+	SQLite   *sql.DB
+	Postgres *PostgresPool
+}
+
+// Close closes the connection.
+func (q *Queue) Close() error {
+	var err error
+	if q.SQLite != nil {
+		err = q.SQLite.Close()
+	}
+	if q.Postgres != nil {
+		q.Postgres.Close()
+	}
+	return err
+}
+
+// Queue opens a connection for the queue. On SQLite it is one of its own,
+// as the queue's library wants it.
+func (db *DB) Queue(ctx context.Context) (*Queue, error) {
+	if db.dialect.name == "sqlite" {
+		c, err := sql.Open("sqlite", sqliteDSN(db.path))
+		if err != nil {
+			return nil, err
+		}
+		c.SetMaxOpenConns(1)
+		return &Queue{SQLite: c}, failed("open the queue", c.PingContext(ctx))
+	}
+	pool, err := openPool(ctx, db.conf)
+	if err != nil {
+		return nil, failed("open the queue", err)
+	}
+	return &Queue{Postgres: pool}, nil
+}
+
+// spaceLow is the free space, in bytes, below which a disk counts as full.
+const spaceLow = 64 << 20
+
+// Space is a problem when the disk of the record is about full, nil when it is
+// not, or not ours to know.
+func (db *DB) Space() error {
+	if db.dialect.name != "sqlite" {
+		return nil
+	}
+	free, err := freeSpace(db.path)
+	switch {
+	case err != nil:
+		return failed("measure the free space", err)
+	case free < spaceLow:
+		return hedgerow.Errorf(hedgerow.CodeStore, "only %d MiB are free on the disk of the record, %s", free>>20, db.path).WithHint("%s", fmt.Sprintf("Free at least %d MiB, or nothing more will be recorded.", spaceLow>>20))
+	}
+	return nil
+}
+
+// Full reports whether an error came from a disk without space.
+func Full(err error) bool {
+	var e interface{ SQLState() string }
+	if errors.As(err, &e) {
+		return e.SQLState() == "53100" // disk_full
+	}
+	var code interface{ Code() int }
+	const sqliteFull = 13
+	return errors.As(err, &code) && code.Code()&0xff == sqliteFull
+}
