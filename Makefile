@@ -31,7 +31,7 @@ bin/vlab: check-go
 	@[ -x $@ ] || echo "building vlab, a real Kubernetes API server: about six minutes the first time, seconds after that"
 	@cd vlab && $(BUILD) -ldflags "-s -w" -o ../$@ .
 
-demo: build ## start a demo fabric, read it, and say what to look at
+demo: build ## start demo fabrics and a server that observes them, and say what to look at
 	@demo/up
 
 demo-stop: ## stop the demo

@@ -18,7 +18,7 @@ import (
 )
 
 func (a *app) syncCommand() *cobra.Command {
-	var all, accept bool
+	var all, accept, queue bool
 	var o string
 	cmd := &cobra.Command{
 		Use:   "sync NAME | --all",
@@ -30,6 +30,9 @@ An object counts as deleted only when its kind's whole list was read in this
 pass. A pass that finds a large part of the fabric gone records nothing and
 asks: see --accept-deletions.
 
+The pass is made here, unless --queue leaves it to a running serve or worker,
+where it goes ahead of scheduled ones; then only the record must be in reach.
+
 Exit codes: 0 every kind was read, 3 some were not, 1 none was.`,
 		Example: `  hedgerow sync lab
   hedgerow sync --all -o json`,
@@ -37,6 +40,9 @@ Exit codes: 0 every kind was read, 3 some were not, 1 none was.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := format(o, "", "json"); err != nil {
 				return err
+			}
+			if queue && accept {
+				return hedgerow.Errorf(hedgerow.CodeInvalid, "--accept-deletions must be given to a pass that is made here: leave --queue out")
 			}
 			fabrics, err := a.syncFabrics(cmd.Context(), all, args)
 			if err != nil {
@@ -52,7 +58,11 @@ Exit codes: 0 every kind was read, 3 some were not, 1 none was.`,
 			eg.SetLimit(fabricsAtOnce)
 			for _, f := range fabrics {
 				eg.Go(func() error {
-					run, err := a.sync(cmd.Context(), f, accept, o == "" && !all)
+					pass := func() (hedgerow.Run, error) { return a.sync(cmd.Context(), f, accept, o == "" && !all) }
+					if queue {
+						pass = func() (hedgerow.Run, error) { return a.syncQueued(cmd.Context(), f) }
+					}
+					run, err := pass()
 					mu.Lock()
 					defer mu.Unlock()
 					switch {
@@ -91,6 +101,7 @@ Exit codes: 0 every kind was read, 3 some were not, 1 none was.`,
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every fabric that is not suspended")
+	cmd.Flags().BoolVar(&queue, "queue", false, "leave the pass to a running serve or worker, and wait for it")
 	cmd.Flags().BoolVar(&accept, "accept-deletions", false, "record deletions however many they are")
 	cmd.Flags().StringVarP(&o, "output", "o", "", "json")
 	return cmd

@@ -45,8 +45,11 @@ var arrows = map[string][]string{
 	"internal/config":   {},
 	"internal/crds":     {},
 	"internal/diff":     {},
+	"internal/httpd":    {},
+	"internal/jobs":     {"internal/syncer"},
 	"internal/kinds":    {"internal/crds"},
 	"internal/kube":     {"internal/kinds", "internal/manifest"},
+	"internal/live":     {},
 	"internal/manifest": {},
 	"internal/store":    {},
 	"internal/syncer":   {"internal/diff", "internal/wiring"},
@@ -76,6 +79,7 @@ var kept = []struct {
 	{"github.com/lib/pq", []string{"internal/store"}, nil, "only internal/store imports database drivers"},
 	{"github.com/jackc/pgx", []string{"internal/store", "internal/pgtest"}, nil, "only internal/store imports database drivers"},
 	{"github.com/pressly/goose", []string{"internal/store"}, nil, "only internal/store knows how the record is laid out"},
+	{"github.com/prometheus/", []string{"internal/httpd"}, nil, "only internal/httpd knows Prometheus"},
 }
 
 // pkg is what these tests read of `go list -json`.
@@ -208,6 +212,9 @@ func TestRulesCatch(t *testing.T) {
 		{"internal/kube", "k8s.io/client-go/rest", ""},
 		{"internal/syncer", "modernc.org/sqlite", "only internal/store imports database drivers"},
 		{"internal/config", "github.com/jackc/pgx/v5/stdlib", "only internal/store imports database drivers"},
+		{"internal/httpd", "github.com/prometheus/client_golang/prometheus", ""},
+		{"internal/jobs", "github.com/prometheus/client_golang/prometheus", "only internal/httpd knows Prometheus"},
+		{"internal/httpd", "hedgerow/internal/jobs", "internal/httpd imports none of our packages but the root"},
 	} {
 		if diff := cmp.Diff(tc.want, broken(tc.place, tc.path)); diff != "" {
 			t.Errorf("%s importing %s (-want +got):\n%s", tc.place, tc.path, diff)

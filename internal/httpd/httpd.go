@@ -102,10 +102,7 @@ func Stream(most time.Duration, next http.Handler) http.Handler {
 		if stopping, ok := ctx.Value(stoppingKey{}).(context.Context); ok {
 			defer context.AfterFunc(stopping, cancel)()
 		}
-		// The reading one too: when it passes, the server takes the client for
-		// gone.
-		c, end := http.NewResponseController(w), time.Now().Add(most+answerTimeout)
-		_, _ = c.SetWriteDeadline(end), c.SetReadDeadline(end)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(most + answerTimeout))
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

@@ -38,18 +38,19 @@ func (s *shared[T]) get(ctx context.Context) (T, error) {
 	o := s.newest(ctx)
 	select {
 	case <-o.ended:
+	case <-o.late.Done():
+	case <-ctx.Done():
+	}
+	select {
+	case <-o.ended: // whatever else has happened: late is done with it too
 		return o.value, o.bug
 	default:
 	}
 	var none T
-	select {
-	case <-o.ended:
-		return o.value, o.bug
-	case <-o.late.Done():
-		return none, context.DeadlineExceeded
-	case <-ctx.Done():
-		return none, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return none, err
 	}
+	return none, context.DeadlineExceeded
 }
 
 func (s *shared[T]) newest(ctx context.Context) *outcome[T] {

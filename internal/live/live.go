@@ -29,7 +29,7 @@ type Source interface {
 
 const (
 	// gap is the least time between two looks at the record.
-	gap = 20 * time.Millisecond
+	gap = 50 * time.Millisecond
 	// net is how often the record is looked at though nobody told us to.
 	net = 5 * time.Second
 	// relisten is the wait before listening again after it broke off.

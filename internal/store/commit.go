@@ -174,7 +174,7 @@ const chunk = 400
 // SQLite looks up each named parameter such as $7 in a list, which for
 // thousands of them takes four times as long as the rest of the insert.
 func (w writer) rows(query string, fixed []any, n, width int, row func(i int, args []any) []any) error {
-	var full *sql.Stmt // for whole chunks
+	var full *sql.Stmt // for whole chunks, when there are several
 	args := make([]any, 0, len(fixed)+min(n, chunk)*width)
 	for from := 0; from < n; from += chunk {
 		to := min(from+chunk, n)
@@ -182,18 +182,21 @@ func (w writer) rows(query string, fixed []any, n, width int, row func(i int, ar
 		for i := from; i < to; i++ {
 			args = row(i, args)
 		}
-		stmt := full
-		if stmt == nil || to-from < chunk {
-			var err error
-			if stmt, err = w.tx.PrepareContext(w.ctx, w.bind(fmt.Sprintf(query, placeholders(to-from, width)))); err != nil {
+		text := func() string { return w.bind(fmt.Sprintf(query, placeholders(to-from, width))) }
+		if n < 2*chunk || to-from < chunk { // preparing takes two more round trips
+			if _, err := w.tx.ExecContext(w.ctx, text(), args...); err != nil {
 				return err
 			}
-			defer stmt.Close()
-			if to-from == chunk {
-				full = stmt
-			}
+			continue
 		}
-		if _, err := stmt.ExecContext(w.ctx, args...); err != nil {
+		if full == nil {
+			var err error
+			if full, err = w.tx.PrepareContext(w.ctx, text()); err != nil {
+				return err
+			}
+			defer full.Close()
+		}
+		if _, err := full.ExecContext(w.ctx, args...); err != nil {
 			return err
 		}
 	}

@@ -17,7 +17,7 @@ func TestFabrics(t *testing.T) {
 			Cluster: &hedgerow.Cluster{Server: "https://a:6443", Namespace: "default", TLSServerName: "kubernetes", Insecure: true, Auth: "token", Context: "c"},
 			Policy: hedgerow.Policy{
 				Interval: time.Hour, ConnectTimeout: 1, RequestTimeout: 2, PassTimeout: 3, QPS: 4.5, Burst: 5, PageSize: 6,
-				MaxDeleteShare: 0.25, MaxDeleteFloor: 7, Exclude: []string{"agents"},
+				MaxDeleteShare: 0.25, MaxDeleteFloor: 7, Exclude: []string{"agents"}, Mode: hedgerow.Poll,
 			},
 		}
 		at := r.tick()

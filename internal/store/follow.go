@@ -22,24 +22,24 @@ func (db *DB) Amend(ctx context.Context, a hedgerow.Amendment, decide func(map[h
 		out = hedgerow.Amended{}
 		var version int64
 		err := tx.QueryRowContext(ctx, `SELECT version FROM fabrics WHERE id = $1`+db.dialect.forUpdate, a.Fabric).Scan(&version)
-		if err == nil {
-			var mine int
-			err = tx.QueryRowContext(ctx, `SELECT count(*) FROM followers JOIN processes ON id = process_id WHERE fabric_id = $1 AND process_id = $2`, a.Fabric, a.Process).Scan(&mine)
-			out.Lost = mine == 0
-		}
 		if errors.Is(err, sql.ErrNoRows) { // removed
 			out.Lost = true
 			return nil
 		}
-		if err != nil || out.Lost {
-			return err
-		}
-		pass, err := newestPass(ctx, tx, a.Fabric)
 		if err != nil {
 			return err
 		}
-		out.Busy, out.Moved = pass.Outcome == hedgerow.Running, pass.ID != a.Basis
-		if out.Busy || out.Moved {
+		// Not before the row is ours: until then a pass may begin.
+		var mine, pass int64
+		var running bool
+		err = tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM followers JOIN processes ON id = process_id WHERE fabric_id = $1 AND process_id = $2),
+			coalesce(max(id), 0), coalesce(max(CASE WHEN outcome = 'running' THEN 1 END), 0) = 1
+			FROM runs WHERE id = (SELECT max(id) FROM runs WHERE fabric_id = $1 AND trigger <> 'follow')`, a.Fabric, a.Process).Scan(&mine, &pass, &running)
+		if err != nil {
+			return err
+		}
+		out.Lost, out.Busy, out.Moved = mine == 0, running, pass != a.Basis
+		if out.Lost || out.Busy || out.Moved {
 			return nil
 		}
 		ids, err := kindIDs(ctx, tx, a.Fabric)
@@ -95,23 +95,26 @@ func (db *DB) amend(ctx context.Context, tx *sql.Tx, a hedgerow.Amendment, versi
 // marksOf returns what is recorded of the objects that were seen.
 func (db *DB) marksOf(ctx context.Context, tx *sql.Tx, ids map[hedgerow.KindID]int64, seen []hedgerow.Sighting) (map[hedgerow.Ref]hedgerow.Mark, error) {
 	marks := make(map[hedgerow.Ref]hedgerow.Mark, len(seen))
-	stmt, err := tx.PrepareContext(ctx, `SELECT o.uid, coalesce(v.resource_version, o.resource_version), o.digest FROM objects o
-		LEFT JOIN vitals v ON v.kind_id = o.kind_id AND v.namespace = o.namespace AND v.name = o.name
-		WHERE o.kind_id = $1 AND o.namespace = $2 AND o.name = $3 AND o.until IS NULL`)
-	if err != nil {
-		return nil, err
-	}
-	defer stmt.Close()
+	args := map[hedgerow.KindID][]any{}
 	for _, s := range seen {
-		m := hedgerow.Mark{Ref: s.Ref}
-		err := stmt.QueryRowContext(ctx, ids[hedgerow.KindID{Group: s.Group, Kind: s.Kind}], s.Namespace, s.Name).Scan(&m.UID, &m.ResourceVersion, digestOf{&m.Digest})
-		if errors.Is(err, sql.ErrNoRows) {
-			continue
+		k := hedgerow.KindID{Group: s.Group, Kind: s.Kind}
+		if args[k] == nil {
+			args[k] = []any{ids[k]}
 		}
+		args[k] = append(args[k], s.Namespace, s.Name)
+	}
+	for k, list := range args {
+		err := each(ctx, tx, func(r *sql.Rows) error {
+			m := hedgerow.Mark{Ref: hedgerow.Ref{Group: k.Group, Kind: k.Kind}}
+			err := r.Scan(&m.Namespace, &m.Name, &m.UID, &m.ResourceVersion, digestOf{&m.Digest})
+			marks[m.Ref] = m
+			return err
+		}, db.dialect.bind(`SELECT o.namespace, o.name, o.uid, coalesce(v.resource_version, o.resource_version), o.digest FROM objects o
+			LEFT JOIN vitals v ON v.kind_id = o.kind_id AND v.namespace = o.namespace AND v.name = o.name
+			WHERE o.kind_id = ? AND o.until IS NULL AND (o.namespace, o.name) IN (VALUES `+placeholders(len(list)/2, 2)+`)`), list...)
 		if err != nil {
 			return nil, err
 		}
-		marks[s.Ref] = m
 	}
 	return marks, nil
 }

@@ -18,6 +18,8 @@ type model struct {
 	ever    map[hedgerow.KindID]bool // read whole before
 	events  []hedgerow.Event         // newest first
 	version int64
+	basis   int64 // the newest pass
+	running bool  // nobody has noticed that it died
 }
 
 // state is an object as the model has it.
@@ -133,12 +135,13 @@ func mapKeys(m map[string]bool) func(func(string) bool) {
 	}
 }
 
-// TestModel plays random passes and compares the record with the model after
-// each.
+// TestModel plays random passes, and amendments between them, and compares the
+// record with the model after each.
 func TestModel(t *testing.T) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			r := newRecord(t, engine)
+			_, p := join(t, r.DB, "follower")
 			n := 0
 			rapid.Check(t, func(rt *rapid.T) {
 				// On PostgreSQL, where a commit costs a round trip a statement, every
@@ -146,16 +149,24 @@ func TestModel(t *testing.T) {
 				if n++; engine == "postgres" && n%4 != 1 {
 					rt.Skip("only on SQLite")
 				}
-				play(rt, r, r.fabric(t, fmt.Sprint("fabric-", n)))
+				f := r.fabric(t, fmt.Sprint("fabric-", n))
+				r.claim(t, r.DB, f, p.ID, true)
+				play(rt, r, f, p.ID)
 			})
 		})
 	}
 }
 
-func play(t *rapid.T, r *record, f hedgerow.Fabric) {
+func play(t *rapid.T, r *record, f hedgerow.Fabric, follower string) {
 	m := &model{ever: map[hedgerow.KindID]bool{}, present: map[hedgerow.KindID]map[string]state{widgets.ID(): {}, probes.ID(): {}}}
-	for step := range rapid.IntRange(1, 8).Draw(t, "passes") {
+	for step := range rapid.IntRange(1, 10).Draw(t, "steps") {
+		if rapid.Bool().Draw(t, "follows") {
+			m.follow(t, r, f, follower, step+1)
+			m.compare(t, r, f)
+			continue
+		}
 		p := r.begin(t, f)
+		m.basis, m.running = p.Run.ID, true
 		if p.Run.VersionBefore != m.version {
 			t.Fatalf("version %d before pass %d, want %d", p.Run.VersionBefore, step, m.version)
 		}
@@ -189,11 +200,77 @@ func play(t *rapid.T, r *record, f hedgerow.Fabric) {
 			t.Fatal(err)
 		}
 		p.End()
+		m.running = false
 		if got != m.version {
 			t.Fatalf("version %d after pass %d, want %d", got, step, m.version)
 		}
 		m.events = append(events, m.events...)
 		m.compare(t, r, f)
+	}
+}
+
+// follow plays what a follower sees of the kinds that have been read, tells it
+// more than once, and holds what was recorded against the model.
+func (m *model) follow(t *rapid.T, r *record, f hedgerow.Fabric, follower string, step int) {
+	var sightings []hedgerow.Sighting
+	next := map[hedgerow.KindID]map[string]hedgerow.Object{}
+	for _, k := range both {
+		if !m.ever[k.ID()] || !rapid.Bool().Draw(t, "sees "+k.Kind) {
+			continue
+		}
+		have := m.present[k.ID()]
+		next[k.ID()] = snapshot(t, k, have, step)
+		for _, name := range []string{"a", "a-b", "ab", "b"} {
+			o, is := next[k.ID()][name]
+			old, was := have[name]
+			switch {
+			case is && was && o.UID == old.UID && o.Digest == old.Digest: // which no follower commits
+				next[k.ID()][name] = old.Object
+				sightings = append(sightings, hedgerow.Sighting{Object: o})
+			case is:
+				sightings = append(sightings, hedgerow.Sighting{Object: o})
+			case was:
+				sightings = append(sightings, gone(old.Object, fmt.Sprint(step)))
+			}
+		}
+	}
+	a := r.amendment(f, follower, m.basis, sightings)
+	var decided []hedgerow.Move
+	decide := func(marks map[hedgerow.Ref]hedgerow.Mark) []hedgerow.Move {
+		decided = judge(a.Sightings, marks)
+		return decided
+	}
+	out, err := r.Amend(t.Context(), a, decide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.running {
+		same(t, "while a pass is under way", hedgerow.Amended{Busy: true}, out)
+		return
+	}
+	var moves []hedgerow.Move
+	var events []hedgerow.Event
+	for _, k := range both {
+		if next[k.ID()] == nil {
+			continue
+		}
+		move, es := m.apply(k, next[k.ID()], out.Run.ID, a.Now())
+		if move.Changes() {
+			moves, events = append(moves, move), append(events, es...)
+		}
+	}
+	same(t, "moves", moves, decided)
+	if len(moves) > 0 {
+		m.version++
+		m.events = append(events, m.events...)
+	}
+	if (out.Run.ID != 0) != (len(moves) > 0) || out.Run.ID != 0 && (out.Run.VersionAfter != m.version || out.Run.ID <= m.basis) {
+		t.Fatalf("amended as %+v, to be version %d", out, m.version)
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "replays") {
+		if out, err = r.Amend(t.Context(), a, decide); err != nil || out.Run.ID != 0 {
+			t.Fatalf("replayed as %+v, error %v", out, err)
+		}
 	}
 }
 
@@ -217,11 +294,17 @@ func (m *model) compare(t *rapid.T, r *record, f hedgerow.Fabric) {
 		same(t, "marks", wantMarks, marks[k.ID()])
 	}
 	same(t, "history", m.events, r.events(t, f, HistoryQuery{Limit: 1000}))
+	if v := r.version(t, f.Name); v != m.version {
+		t.Errorf("version %d, want %d", v, m.version)
+	}
+	if n := r.count(t, `kinds WHERE fabric_id = $1 AND present <> (SELECT count(*) FROM objects WHERE kind_id = kinds.id AND until IS NULL)`, f.ID); n != 0 {
+		t.Errorf("of %d kinds the count is wrong: %v", n, r.table(t, "kinds"))
+	}
 	facts, err := r.Facts(t.Context(), f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if facts.Running != nil {
+	if (facts.Running != nil) != m.running {
 		t.Errorf("facts: running %v", facts.Running)
 	}
 	if t.Failed() {

@@ -19,7 +19,7 @@ func (db *DB) Prune(ctx context.Context, quiet, old time.Time) (runs int64, err 
 				AND (r.finished_at < $2 OR r.outcome = 'complete' AND r.version_after = r.version_before)
 				AND r.id <> coalesce((SELECT max(id) FROM runs l WHERE l.fabric_id = r.fabric_id AND l.trigger <> 'follow' AND l.evidence IS NOT NULL), 0)
 				AND r.id <> coalesce((SELECT max(id) FROM runs c WHERE c.fabric_id = r.fabric_id AND c.trigger <> 'follow' AND c.outcome = 'complete'), 0)
-				AND r.id <> (SELECT max(id) FROM runs n WHERE n.fabric_id = r.fabric_id AND n.trigger <> 'follow')
+				AND r.id <> coalesce((SELECT max(id) FROM runs n WHERE n.fabric_id = r.fabric_id AND n.trigger <> 'follow'), 0)
 			LIMIT $3)`, micros(quiet), micros(old), pruneChunk)
 		if err != nil {
 			return runs, failed("prune the runs", err)

@@ -119,7 +119,7 @@ func ended(r hedgerow.Run, at time.Time) hedgerow.Run {
 func (r *record) everything(t tester) map[string][]string {
 	t.Helper()
 	all := map[string][]string{}
-	for _, table := range []string{"fabrics", "secrets", "contents", "kinds", "runs", "objects", "history", "vitals"} {
+	for _, table := range []string{"fabrics", "secrets", "contents", "kinds", "runs", "objects", "history", "vitals", "schedules", "processes", "followers"} {
 		all[table] = r.table(t, table)
 	}
 	return all

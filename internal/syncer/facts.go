@@ -41,6 +41,8 @@ func Facts(ctx context.Context, s FactStore, f hedgerow.Fabric, agents hedgerow.
 		facts.Agents.Total++
 		a, err := wiring.ReadAgent(generation, content, vitals)
 		switch {
+		case err == nil && a.Heartbeat.IsZero(): // it has not reported yet
+			facts.Agents.Pending++
 		case err != nil || read.Sub(a.Heartbeat) > hedgerow.SilentAfter:
 			facts.Agents.Silent++
 		case a.Applied != a.Wanted:

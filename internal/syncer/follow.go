@@ -160,13 +160,9 @@ func (f *Follower) rebase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known, err := f.Store.Kinds(ctx, f.Fabric.ID)
+	kinds, err := f.kinds(ctx, evidence)
 	if err != nil {
 		return err
-	}
-	kinds := make(map[hedgerow.KindID]hedgerow.Kind, len(known))
-	for _, k := range known {
-		kinds[k.ID()] = f.Merge(k)
 	}
 	f.basis, f.floors = pass.ID, map[hedgerow.KindID]uint64{}
 	wanted := map[hedgerow.KindID]bool{}
@@ -188,6 +184,27 @@ func (f *Follower) rebase(ctx context.Context) error {
 		}
 	}
 	return f.report(ctx)
+}
+
+// kinds returns the kinds that evidence is of. Those that are streamed as they
+// are read are not asked for again: a definition is large.
+func (f *Follower) kinds(ctx context.Context, evidence []hedgerow.KindEvidence) (map[hedgerow.KindID]hedgerow.Kind, error) {
+	kinds := make(map[hedgerow.KindID]hedgerow.Kind, len(evidence))
+	for _, e := range evidence {
+		if s := f.streams[e.ID()]; s != nil && e.Fingerprint == s.kind.Reading() {
+			kinds[e.ID()] = s.kind
+		}
+	}
+	if len(kinds) == len(evidence) {
+		return kinds, nil
+	}
+	known, err := f.Store.Kinds(ctx, f.Fabric.ID)
+	for _, k := range known {
+		k = f.Merge(k)
+		k.Schema, k.Columns = nil, nil
+		kinds[k.ID()] = k
+	}
+	return kinds, err
 }
 
 // open makes sure that a kind is streamed from its floor on.

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"hedgerow"
+	"hedgerow/internal/jobs"
+	"hedgerow/internal/store"
+)
+
+// errSeen ends a wait that has been successful.
+var errSeen = errors.New("seen")
+
+// syncQueued has a running process make a pass, and waits for its end.
+func (a *app) syncQueued(ctx context.Context, f hedgerow.Fabric) (run hedgerow.Run, err error) {
+	db, err := a.store(ctx)
+	if err != nil {
+		return run, err
+	}
+	if err := a.worked(ctx, db); err != nil {
+		return run, err
+	}
+	queue, err := db.Queue(ctx)
+	if err != nil {
+		return run, err
+	}
+	defer queue.Close() //nolint:errcheck // what it took has been committed
+	engine, err := jobs.New(ctx, jobs.Config{Store: db, Now: a.now, Log: a.log, Database: jobs.Database{SQLite: queue.SQLite, Postgres: queue.Postgres}})
+	if err != nil {
+		return run, err
+	}
+	before, err := engine.Request(ctx, f.ID, jobs.Manual, actor())
+	if err != nil {
+		return run, err
+	}
+	err = a.whenever(ctx, func(ctx context.Context) error {
+		newest, err := db.NewestPass(ctx, f.ID)
+		if err != nil {
+			return err
+		}
+		if newest.Outcome == hedgerow.Running || newest.ID == before.ID && before.Outcome != hedgerow.Running {
+			return a.worked(ctx, db) // not yet
+		}
+		if run, err = db.Run(ctx, newest.ID); err != nil {
+			return err
+		}
+		return errSeen
+	})
+	if errors.Is(err, errSeen) {
+		return run, nil
+	}
+	if err == nil { // interrupted
+		err = hedgerow.Errorf(hedgerow.CodeInterrupted, "not waited for: the pass is still asked for").WithHint("See what became of it: hedgerow runs -F %s", f.Name)
+	}
+	return run, err
+}
+
+// worked fails when no process works the queue.
+func (a *app) worked(ctx context.Context, db *store.DB) error {
+	processes, err := db.Processes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range processes {
+		if p.Workers > 0 && !p.Gone {
+			return nil
+		}
+	}
+	return hedgerow.Errorf(hedgerow.CodeUnconfigured, "no process works the queue").WithHint("Start hedgerow serve, or make the pass here: leave --queue out.")
+}
