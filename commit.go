@@ -82,6 +82,7 @@ type Moment struct {
 	Running  bool  // it is under way
 	Changed  int64 // when the fabric's settings last did, as a number
 	Followed int64 // since when its follower is in the state that it is in
+	Due      int64 // when it is to be read next
 }
 
 // A Move is what a run changes of one kind.

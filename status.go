@@ -293,7 +293,7 @@ func until(what string, at, now time.Time) string {
 
 // kept reports whether a process that lives has looked for due fabrics of late.
 func kept(f Facts, now time.Time) bool {
-	return len(f.Service.Alive) > 0 && now.Sub(f.Service.TickedAt) <= Lease
+	return len(f.Service.Alive) > 0 && now.Sub(f.Service.TickedAt).Abs() <= Lease
 }
 
 func unkept(f Facts, now time.Time) string {

@@ -36,6 +36,8 @@ func TestPolicyValidate(t *testing.T) {
 		{"share over all", hedgerow.Policy{MaxDeleteShare: 1.01}, "max delete share 1.01"},
 		{"negative share", hedgerow.Policy{MaxDeleteShare: -0.1}, "max delete share"},
 		{"share is not a number", hedgerow.Policy{MaxDeleteShare: math.NaN()}, "max delete share NaN"},
+		{"poll", hedgerow.Policy{Mode: hedgerow.Poll}, ""},
+		{"unknown mode", hedgerow.Policy{Mode: "follow"}, `mode "follow": use watch or poll`},
 		{"negative floor", hedgerow.Policy{MaxDeleteFloor: -1}, "max delete floor"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -56,7 +58,7 @@ func TestPolicyWithDefaults(t *testing.T) {
 	}
 	own := hedgerow.Policy{
 		Interval: hedgerow.Manual, ConnectTimeout: 1, RequestTimeout: 2, PassTimeout: 3, QPS: 4, Burst: 5, PageSize: 6,
-		MaxDeleteShare: 0.7, MaxDeleteFloor: 8, Exclude: []string{"agents"},
+		MaxDeleteShare: 0.7, MaxDeleteFloor: 8, Exclude: []string{"agents"}, Mode: hedgerow.Poll,
 	}
 	if diff := cmp.Diff(own, own.WithDefaults()); diff != "" {
 		t.Errorf("of a full one (-want +got):\n%s", diff)

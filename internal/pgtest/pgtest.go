@@ -49,14 +49,7 @@ func Main(m *testing.M) {
 // fails it where the variable [Require] is 1.
 func URL(tb testing.TB) string {
 	tb.Helper()
-	bin, ok := find()
-	if !ok {
-		const missing = "PostgreSQL is not installed (no initdb in PATH or /usr/lib/postgresql/*/bin)"
-		if os.Getenv(Require) == "1" {
-			tb.Fatalf("%s, and %s=1", missing, Require)
-		}
-		tb.Skip(missing)
-	}
+	bin := installed(tb)
 	shared.start.Do(func() { shared.server, shared.err = start(bin) })
 	if shared.err != nil {
 		tb.Fatalf("pgtest: %v", shared.err)
@@ -71,6 +64,38 @@ func URL(tb testing.TB) string {
 		}
 	})
 	return shared.server.url(name)
+}
+
+// Own returns a server of the test's own, which it may restart: what was
+// committed outlives that, though not the machine. It is stopped when the test
+// ends.
+func Own(tb testing.TB) *Server {
+	tb.Helper()
+	s, err := start(installed(tb), "-c", "synchronous_commit=on")
+	if err != nil {
+		tb.Fatalf("pgtest: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := s.stop(); err != nil {
+			tb.Errorf("pgtest: %v", err)
+		}
+	})
+	return &Server{server: s}
+}
+
+// installed is the folder of PostgreSQL's programs. Without them the test is
+// skipped, or fails where the variable [Require] is 1.
+func installed(tb testing.TB) string {
+	tb.Helper()
+	bin, ok := find()
+	if !ok {
+		const missing = "PostgreSQL is not installed (no initdb in PATH or /usr/lib/postgresql/*/bin)"
+		if os.Getenv(Require) == "1" {
+			tb.Fatalf("%s, and %s=1", missing, Require)
+		}
+		tb.Skip(missing)
+	}
+	return bin
 }
 
 // url addresses a database of the server through its socket.

@@ -3,10 +3,12 @@ package pgtest
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Server is a PostgreSQL for a program that is not a test, such as a
-// benchmark. It is not safe for concurrent use.
+// benchmark, or for a test that does to it what others could not bear. It is
+// not safe for concurrent use.
 type Server struct {
 	*server
 	created int
@@ -27,6 +29,18 @@ func (s *Server) Create() (string, error) {
 	s.created++
 	name := fmt.Sprintf("program%d", s.created)
 	return s.url(name), s.exec("CREATE DATABASE " + name + " TEMPLATE template0")
+}
+
+// Restart ends the server, which ends every session, and starts it again on the
+// databases that it had. One that crashes leaves its sessions no word.
+func (s *Server) Restart(crash bool) error {
+	if crash {
+		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // "immediate": it recovers when it starts
+		<-s.done
+	} else {
+		s.halt()
+	}
+	return s.run()
 }
 
 // Stop ends the server and removes what it stored.

@@ -29,6 +29,9 @@ const (
 // server is a running PostgreSQL.
 type server struct {
 	dir  string // socket and data
+	bin  string // its programs
+	attr *syscall.SysProcAttr
+	args []string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
 }
@@ -52,7 +55,7 @@ func release(path string) int {
 	return n
 }
 
-func start(bin string) (_ *server, err error) {
+func start(bin string, args ...string) (_ *server, err error) {
 	dir, err := os.MkdirTemp("", "hedgerow-pg-")
 	if err != nil {
 		return nil, err
@@ -75,10 +78,7 @@ func start(bin string) (_ *server, err error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	s := &server{dir: dir, done: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "logging_collector=off",
-		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "shared_buffers=64MB")
-	s.cmd.SysProcAttr, s.cmd.Dir = attr, dir
+	s := &server{dir: dir, bin: bin, attr: attr, args: args}
 	return s, s.run()
 }
 
@@ -111,27 +111,34 @@ func unprivileged(dir string) (*syscall.SysProcAttr, error) {
 
 // run starts the process and waits until it serves.
 func (s *server) run() error {
+	s.done = make(chan struct{})
+	s.cmd = exec.Command(filepath.Join(s.bin, "postgres"), append([]string{
+		"-D", filepath.Join(s.dir, "data"), "-k", s.dir, "-c", "listen_addresses=", "-c", "logging_collector=off",
+		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "max_connections=200", "-c", "shared_buffers=64MB",
+	}, s.args...)...)
+	s.cmd.SysProcAttr, s.cmd.Dir = s.attr, s.dir
 	logged, err := s.cmd.StderrPipe()
 	if err != nil {
 		return err
 	}
 	started, ready := make(chan error, 1), make(chan struct{})
+	cmd, done := s.cmd, s.done
 	var log bytes.Buffer // complete when done is closed
 	go func() {
 		// The signal of Pdeathsig comes with the death of the thread that
 		// started the process, so that thread must live.
 		runtime.LockOSThread()
-		err := s.cmd.Start()
+		err := cmd.Start()
 		started <- err
 		if err == nil {
-			<-s.done
+			<-done
 		}
 	}()
 	if err := <-started; err != nil {
 		return err
 	}
 	go func() {
-		defer close(s.done)
+		defer close(done)
 		lines := bufio.NewScanner(io.TeeReader(logged, &log))
 		serves := false
 		for lines.Scan() {
@@ -140,20 +147,26 @@ func (s *server) run() error {
 				close(ready)
 			}
 		}
-		_ = s.cmd.Wait() // it is ended on purpose
+		_ = cmd.Wait() // it is ended on purpose
 	}()
 	select {
 	case <-ready:
 		return nil
-	case <-s.done:
+	case <-done:
 		return fmt.Errorf("postgres ended before it was ready:\n%s", &log)
 	case <-time.After(startTimeout):
 		return errors.Join(fmt.Errorf("postgres was not ready within %s", startTimeout), s.stop())
 	}
 }
 
-// stop ends the server, by its pid, and removes its folder.
+// stop ends the server and removes its folder.
 func (s *server) stop() error {
+	s.halt()
+	return os.RemoveAll(s.dir)
+}
+
+// halt ends the server, by its pid.
+func (s *server) halt() {
 	_ = s.cmd.Process.Signal(syscall.SIGINT) // fast shutdown; it may have ended
 	select {
 	case <-s.done:
@@ -161,5 +174,4 @@ func (s *server) stop() error {
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // its children end with it
 		<-s.done
 	}
-	return os.RemoveAll(s.dir)
 }

@@ -76,11 +76,19 @@ func (db *DB) openSQLite(path string) error {
 	db.read.SetMaxOpenConns(6) // one is taken by Listen
 	locks := path + ".locks"
 	db.dialect = dialect{name: "sqlite", bind: func(q string) string { return q }, lock: func(_ context.Context, space lockSpace, number int64) (*heldLock, error) {
-		name := fmt.Sprint(number)
-		if space == processLocks {
-			name = "process-" + name
+		if space != processLocks {
+			return lockFile(filepath.Join(locks, fmt.Sprint(number)))
 		}
-		return lockFile(filepath.Join(locks, name))
+		path := filepath.Join(locks, fmt.Sprint("process-", number))
+		l, err := lockFile(path)
+		if l != nil {
+			unlock := l.unlock
+			l.unlock = func() {
+				_ = os.Remove(path) // no process will have that number again
+				unlock()
+			}
+		}
+		return l, err
 	}}
 	return nil
 }

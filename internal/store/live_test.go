@@ -49,7 +49,7 @@ func TestMoments(t *testing.T) {
 		var pass *hedgerow.Pass
 		step("added", true, func() { f = r.fabric(t, "lab") })
 		step("a pass begins", true, func() { pass = r.begin(t, f) })
-		same(t, "with its first pass", hedgerow.Moment{Changed: micros(f.CreatedAt), Pass: pass.Run.ID, Running: true}, last[f.ID])
+		same(t, "with its first pass", hedgerow.Moment{Changed: micros(f.CreatedAt), Due: micros(f.CreatedAt), Pass: pass.Run.ID, Running: true}, last[f.ID])
 		step("another is refused", false, func() {
 			_, err := r.Begin(ctx, f, "manual", "tester", r.tick())
 			refused(t, err, hedgerow.CodeBusy, "")
@@ -72,7 +72,7 @@ func TestMoments(t *testing.T) {
 		})
 		change := r.amendment(f, p.ID, pass.Run.ID, seen(widget("a", "u1", "9", "y")))
 		step("amended", true, func() { r.amend(t, r.DB, change) })
-		same(t, "after all that", hedgerow.Moment{Version: 2, Changed: micros(f.CreatedAt), Pass: pass.Run.ID, Followed: last[f.ID].Followed}, last[f.ID])
+		same(t, "after all that", hedgerow.Moment{Version: 2, Changed: micros(f.CreatedAt), Due: micros(f.CreatedAt), Pass: pass.Run.ID, Followed: last[f.ID].Followed}, last[f.ID])
 		step("amended again", false, func() { r.amend(t, r.DB, change) })
 		step("a beat", false, func() { beat(t, s, p) })
 		step("read", false, func() {

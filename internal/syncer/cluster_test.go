@@ -8,27 +8,12 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"hedgerow"
 	"hedgerow/internal/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
-
-// eventually lets the time of a bubble go by until done, for at most a day.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for wait := 100 * time.Millisecond; wait < 24*time.Hour; wait += wait / 4 {
-		synctest.Wait()
-		if done() {
-			return
-		}
-		time.Sleep(wait) // the bubble's own time, which costs none
-	}
-	t.Fatalf("never: %s", what)
-}
 
 // cluster is a model of one: objects, one counter for every write, and the
 // events of all of them, which reach the streams when the test lets them.

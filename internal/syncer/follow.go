@@ -110,6 +110,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	f.streams = map[hedgerow.KindID]*stream{}
 	f.states = map[hedgerow.KindID]streamState{}
 	f.told = make(chan struct{}, 1)
+	f.gate.one = make(chan struct{}, 1)
 	f.seen = map[hedgerow.Ref]identity{}
 	f.basis = -1
 	timer := time.NewTicker(recheck)
@@ -164,7 +165,9 @@ func (f *Follower) rebase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before := f.floors
 	f.basis, f.floors = pass.ID, map[hedgerow.KindID]uint64{}
+	clear(f.seen) // the pass may have read what no stream told
 	wanted := map[hedgerow.KindID]bool{}
 	for _, e := range evidence {
 		k, ok := kinds[e.ID()]
@@ -176,6 +179,11 @@ func (f *Follower) rebase(ctx context.Context) error {
 			floor = r
 		}
 		f.floors[k.ID()], wanted[k.ID()] = floor, true
+		if s := f.streams[k.ID()]; s != nil && floor < before[k.ID()] {
+			// The cluster counts from an earlier point: it was restored. A
+			// stream from a revision that is yet to come would be silent.
+			f.end(k.ID(), s)
+		}
 		f.open(ctx, k, floor)
 	}
 	for id, s := range f.streams {
@@ -210,7 +218,10 @@ func (f *Follower) kinds(ctx context.Context, evidence []hedgerow.KindEvidence) 
 // open makes sure that a kind is streamed from its floor on.
 func (f *Follower) open(ctx context.Context, k hedgerow.Kind, floor uint64) {
 	if s := f.streams[k.ID()]; s != nil {
-		if s.kind.Reading() == k.Reading() && s.kind.Version == k.Version {
+		// A cluster that counts from further back was restored from a backup,
+		// and tells nothing to who waits for its old revisions.
+		if s.kind.Reading() == k.Reading() && s.kind.Version == k.Version && floor >= s.floor {
+			s.floor = floor
 			select { // the newest counts
 			case <-s.restart:
 			default:
@@ -221,7 +232,7 @@ func (f *Follower) open(ctx context.Context, k hedgerow.Kind, floor uint64) {
 		f.end(k.ID(), s)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &stream{follower: f, kind: k, revision: floor, restart: make(chan uint64, 1), cancel: cancel, done: make(chan struct{})}
+	s := &stream{follower: f, kind: k, floor: floor, revision: floor, restart: make(chan uint64, 1), cancel: cancel, done: make(chan struct{})}
 	f.streams[k.ID()] = s
 	f.tell(k.ID(), streamState{})
 	f.group.Go(func() {
@@ -278,7 +289,7 @@ func (f *Follower) commit(ctx context.Context, first sighting) (next *sighting, 
 				return nil, err
 			}
 		default:
-			f.remember(all)
+			f.remember(all, out.Run)
 			f.logged(out.Run)
 			return next, nil
 		}
@@ -302,8 +313,7 @@ func (f *Follower) fresh(all []sighting) []sighting {
 	kept := all[:0]
 	for _, s := range all {
 		if floor, ok := f.floors[s.kind]; !ok || s.revision <= floor {
-			delete(f.seen, s.Ref) // a pass has read it since
-			continue
+			continue // a pass has read it since
 		}
 		if id, ok := f.seen[s.Ref]; ok && !s.Deleted && id == (identity{s.UID, s.Digest}) {
 			continue
@@ -313,10 +323,13 @@ func (f *Follower) fresh(all []sighting) []sighting {
 	return kept
 }
 
-// remember keeps what was just recorded of objects that are written again and
-// again with nothing but vitals in them.
-func (f *Follower) remember(all []sighting) {
+// remember keeps how far the record is, and what was just recorded of objects
+// that are written again and again with nothing but vitals in them.
+func (f *Follower) remember(all []sighting, r hedgerow.Run) {
 	for _, s := range all {
+		if on := f.streams[s.kind]; on != nil && r.ID != 0 {
+			on.floor = max(on.floor, s.revision)
+		}
 		switch {
 		case s.Deleted:
 			delete(f.seen, s.Ref)

@@ -2,6 +2,9 @@ package syncer_test
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -25,6 +28,7 @@ type house struct {
 	*testing.T
 	*cluster
 	db      *store.DB
+	raw     *sql.DB // the same record, as it is
 	sync    syncer.Syncer
 	fabric  hedgerow.Fabric
 	session *store.Session
@@ -37,7 +41,7 @@ func onBoth(t *testing.T, test func(h *house)) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
 			where := place(t, engine)
-			synctest.Test(t, func(t *testing.T) { test(newHouse(t, where)) })
+			synctest.Test(t, func(t *testing.T) { test(newHouse(t, where, "lab")) })
 		})
 	}
 }
@@ -46,10 +50,10 @@ func onBoth(t *testing.T, test func(h *house)) {
 func inBubble(t *testing.T, test func(h *house)) {
 	t.Helper()
 	where := place(t, "sqlite")
-	synctest.Test(t, func(t *testing.T) { test(newHouse(t, where)) })
+	synctest.Test(t, func(t *testing.T) { test(newHouse(t, where, "lab")) })
 }
 
-func newHouse(t *testing.T, where string) *house {
+func newHouse(t *testing.T, where, name string) *house {
 	t.Helper()
 	db, err := store.Open(t.Context(), where, store.Options{})
 	if err != nil {
@@ -61,8 +65,16 @@ func newHouse(t *testing.T, where string) *house {
 		}
 	})
 	h := &house{T: t, cluster: newCluster(), db: db}
+	driver := "sqlite"
+	if db.Engine() == "postgres" {
+		driver = "pgx"
+	}
+	if h.raw, err = sql.Open(driver, where); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.raw.Close() })
 	h.sync = syncer.Syncer{Store: db, Log: slog.New(slog.DiscardHandler), Now: time.Now}
-	h.fabric, err = db.AddFabric(t.Context(), hedgerow.Fabric{Name: "lab", Cluster: &hedgerow.Cluster{Server: "https://lab"}, Policy: hedgerow.DefaultPolicy}, hedgerow.Secret{}, time.Now())
+	h.fabric, err = db.AddFabric(t.Context(), hedgerow.Fabric{Name: name, Cluster: &hedgerow.Cluster{Server: "https://lab"}, Policy: hedgerow.DefaultPolicy}, hedgerow.Secret{}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +99,9 @@ func (h *house) join() (*store.Session, hedgerow.Process) {
 func (h *house) claim(process string) {
 	h.Helper()
 	for _, c := range h.claims() {
+		if c.Fabric.ID != h.fabric.ID {
+			continue
+		}
 		if err := h.db.Release(h.Context(), c.Fabric.ID, c.Process); err != nil {
 			h.Fatal(err)
 		}
@@ -264,10 +279,153 @@ func (h *house) is(state hedgerow.FollowState, message string) {
 	}
 }
 
+// eventually lets the time of the bubble go by until done, for at most a day.
+func (h *house) eventually(what string, done func() bool) {
+	h.Helper()
+	for wait := 100 * time.Millisecond; wait < 24*time.Hour; wait += wait / 4 {
+		synctest.Wait()
+		if done() {
+			return
+		}
+		time.Sleep(wait) // the bubble's own time, which costs none
+	}
+	h.Fatalf("never: %s", what)
+}
+
+// following waits until every kind's changes come in.
+func (h *house) following() {
+	h.Helper()
+	h.eventually("every kind is followed", func() bool { return h.facts().State == hedgerow.Following })
+}
+
 func place(t *testing.T, engine string) string {
 	t.Helper()
 	if engine == "postgres" {
 		return postgres(t)
 	}
 	return filepath.Join(t.TempDir(), "hedgerow.db")
+}
+
+// forgetful is a record that does not say how far kinds were followed.
+type forgetful struct{ syncer.FollowStore }
+
+func (forgetful) Revisions(context.Context, int64) (map[hedgerow.KindID]string, error) {
+	return nil, nil
+}
+
+// dump is every row that a follower could have written, as text.
+func (h *house) dump() (rows []string) {
+	h.Helper()
+	for _, table := range []string{"fabrics", "contents", "kinds", "runs", "objects", "history", "vitals", "schedules", "followers"} {
+		for _, r := range h.table(table) {
+			rows = append(rows, table+" "+r)
+		}
+	}
+	return rows
+}
+
+// table is every row of a table.
+func (h *house) table(name string) (all []string) {
+	h.Helper()
+	rows, err := h.raw.QueryContext(h.Context(), `SELECT * FROM `+name)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil {
+		h.Fatal(err)
+	}
+	for rows.Next() {
+		values, into := make([]any, len(columns)), make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			h.Fatal(err)
+		}
+		all = append(all, fmt.Sprintf("%v", values))
+	}
+	if err := rows.Err(); err != nil {
+		h.Fatal(err)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// failing is a record of which one part fails.
+type failing struct {
+	syncer.FollowStore
+	where string
+	err   error
+}
+
+func (s *failing) at(where string) error {
+	if s.where == where {
+		return s.err
+	}
+	return nil
+}
+
+func (s *failing) NewestPass(ctx context.Context, fabric int64) (hedgerow.Run, error) {
+	r, err := s.FollowStore.NewestPass(ctx, fabric)
+	return r, errors.Join(s.at("NewestPass"), err)
+}
+
+func (s *failing) Evidence(ctx context.Context, fabric int64) ([]hedgerow.KindEvidence, error) {
+	e, err := s.FollowStore.Evidence(ctx, fabric)
+	return e, errors.Join(s.at("Evidence"), err)
+}
+
+func (s *failing) Revisions(ctx context.Context, fabric int64) (map[hedgerow.KindID]string, error) {
+	r, err := s.FollowStore.Revisions(ctx, fabric)
+	return r, errors.Join(s.at("Revisions"), err)
+}
+
+func (s *failing) Kinds(ctx context.Context, fabric int64) ([]hedgerow.Kind, error) {
+	k, err := s.FollowStore.Kinds(ctx, fabric)
+	return k, errors.Join(s.at("Kinds"), err)
+}
+
+func (s *failing) SetFollow(ctx context.Context, fabric int64, process string, state hedgerow.FollowState, message string, now time.Time) (bool, error) {
+	if err := s.at("SetFollow"); err != nil {
+		return false, err
+	}
+	return s.FollowStore.SetFollow(ctx, fabric, process, state, message, now)
+}
+
+func (s *failing) Amend(ctx context.Context, a hedgerow.Amendment, decide func(map[hedgerow.Ref]hedgerow.Mark) []hedgerow.Move) (hedgerow.Amended, error) {
+	if err := s.at("Amend"); err != nil {
+		return hedgerow.Amended{}, err
+	}
+	return s.FollowStore.Amend(ctx, a, decide)
+}
+
+// counter counts the attempts at watching, each of which takes a second.
+type counter struct {
+	syncer.Watcher
+	mu               sync.Mutex
+	begun, now, most int
+}
+
+func (c *counter) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun, c.most = 0, 0
+}
+
+func (c *counter) count(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun += max(n, 0)
+	c.now += n
+	c.most = max(c.most, c.now)
+}
+
+// Watch watches.
+func (c *counter) Watch(ctx context.Context, k hedgerow.Kind, revision string, fn func(hedgerow.Sighting, error) error) error {
+	c.count(1)
+	defer c.count(-1)
+	time.Sleep(time.Second)
+	return c.Watcher.Watch(ctx, k, revision, fn)
 }

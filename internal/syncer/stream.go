@@ -16,6 +16,7 @@ import (
 type stream struct {
 	follower *Follower
 	kind     hedgerow.Kind
+	floor    uint64      // the record is as far as this; the follower's own
 	revision uint64      // come so far
 	restart  chan uint64 // a pass has read the kind at this revision
 	cancel   context.CancelFunc
@@ -55,11 +56,10 @@ func (s *stream) run(ctx context.Context) {
 		switch hedgerow.CodeOf(err) {
 		case hedgerow.CodeExpired, hedgerow.CodeGarbage:
 			// Only a new list says what happened in between.
-			s.follower.demand(ctx)
-			s.await(ctx)
+			s.await(ctx, s.follower.demand)
 		case hedgerow.CodeForbidden, hedgerow.CodeNotServed:
 			// A pass finds out whether that is so, and for how long.
-			s.await(ctx)
+			s.await(ctx, func(context.Context) {})
 		}
 	}
 }
@@ -81,15 +81,24 @@ func (s *stream) rest(ctx context.Context, short int) error {
 	return ctx.Err()
 }
 
-// await waits until a pass that begins now or later has read the kind.
-func (s *stream) await(ctx context.Context) {
+// await waits until a pass that begins now or later has read the kind, and
+// demands it until then: one that was just asked for may have come too early.
+func (s *stream) await(ctx context.Context, demand func(context.Context)) {
 	select { // of an earlier one
 	case <-s.restart:
 	default:
 	}
-	select {
-	case <-ctx.Done():
-	case s.revision = <-s.restart:
+	t := time.NewTicker(demandEvery)
+	defer t.Stop()
+	for {
+		demand(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case s.revision = <-s.restart:
+			return
+		case <-t.C:
+		}
 	}
 }
 
@@ -180,7 +189,7 @@ func (f *Follower) state(ctx context.Context, state hedgerow.FollowState, messag
 	if before := f.said; state != before {
 		f.since = f.Now()
 		if before == hedgerow.Broken && state == hedgerow.Following {
-			f.recovered(ctx)
+			f.demand(ctx) // to close any gap, and a breaker whose next probe may be far
 		}
 	}
 	f.said, f.why = state, message
@@ -189,14 +198,6 @@ func (f *Follower) state(ctx context.Context, state hedgerow.FollowState, messag
 		return errLost
 	}
 	return err
-}
-
-// recovered asks for a pass when the last one failed: the cluster answers
-// again, and its retries may be far apart.
-func (f *Follower) recovered(ctx context.Context) {
-	if pass, err := f.Store.NewestPass(ctx, f.Fabric.ID); err == nil && pass.Outcome != hedgerow.RunComplete && pass.Outcome != hedgerow.Running {
-		f.demand(ctx)
-	}
 }
 
 // answered reports whether a watch failed with an answer of the cluster about
@@ -216,7 +217,7 @@ type gate struct {
 	mu    sync.Mutex
 	fails int
 	until time.Time
-	one   sync.Mutex // held by the one that tries, while the cluster fails
+	one   chan struct{} // holds something of the one that tries, while the cluster fails
 }
 
 const (
@@ -236,7 +237,11 @@ func (g *gate) enter(ctx context.Context) (leave func(error)) {
 			break
 		}
 		if !alone {
-			g.one.Lock()
+			select {
+			case <-ctx.Done():
+				return func(error) {}
+			case g.one <- struct{}{}:
+			}
 			alone = true
 			continue // how is it now?
 		}
@@ -266,7 +271,7 @@ func (g *gate) enter(ctx context.Context) (leave func(error)) {
 			}
 			g.mu.Unlock()
 			if alone {
-				g.one.Unlock()
+				<-g.one
 			}
 		})
 	}
