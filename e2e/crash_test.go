@@ -84,7 +84,7 @@ func (f *field) change(t *testing.T) {
 				}
 				f.gone = append(f.gone, b)
 				eg.Go(func() error {
-					_, err := f.do(ctx, http.MethodDelete, group+plural+"/"+name, "", nil)
+					_, err := f.Do(ctx, http.MethodDelete, group+plural+"/"+name, "", nil)
 					return err
 				})
 				continue
@@ -95,14 +95,14 @@ func (f *field) change(t *testing.T) {
 			patch := fmt.Appendf(nil, `{"metadata":{"labels":{"round":"r%d"}}}`, f.round)
 			eg.Go(func() error {
 				changed.Add(1)
-				_, err := f.do(ctx, http.MethodPatch, group+plural+"/"+name, "application/merge-patch+json", patch)
+				_, err := f.Do(ctx, http.MethodPatch, group+plural+"/"+name, "application/merge-patch+json", patch)
 				return err
 			})
 		}
 	}
 	for _, b := range again {
 		eg.Go(func() error {
-			_, err := f.do(ctx, http.MethodPost, group+"servers", "application/json", b)
+			_, err := f.Do(ctx, http.MethodPost, group+"servers", "application/json", b)
 			return err
 		})
 	}

@@ -2,27 +2,18 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"database/sql"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
-	"go.yaml.in/yaml/v3"
-	_ "modernc.org/sqlite" // driver "sqlite"
+	_ "modernc.org/sqlite"             // driver "sqlite"
 
 	"hedgerow/e2e/lab"
 	"hedgerow/internal/pgtest"
@@ -174,107 +165,17 @@ func (r record) state(t *testing.T, fabric string) state {
 	return s
 }
 
-// api is a plain HTTPS client of a cluster's API.
-type api struct {
-	server, token string
-	http          *http.Client
-}
+// api is a plain client of a cluster's API, for one test.
+type api struct{ *lab.API }
 
-// connect reads a kubeconfig as vlab and kube-apiserver's helpers write them.
 func connect(t *testing.T, kubeconfig string) *api {
 	t.Helper()
-	b, err := os.ReadFile(kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var c struct {
-		Clusters []struct {
-			Cluster struct {
-				Server string
-				CA     string `yaml:"certificate-authority-data"`
-			}
-		}
-		Users []struct {
-			User struct {
-				Token string
-				Cert  string `yaml:"client-certificate-data"`
-				Key   string `yaml:"client-key-data"`
-			}
-		}
-	}
-	if err := yaml.Unmarshal(b, &c); err != nil || len(c.Clusters) == 0 || len(c.Users) == 0 {
-		t.Fatalf("kubeconfig %s: %v", kubeconfig, err)
-	}
-	decode := func(s string) []byte {
-		b, err := base64.StdEncoding.DecodeString(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	conf := &tls.Config{RootCAs: x509.NewCertPool()}
-	conf.RootCAs.AppendCertsFromPEM(decode(c.Clusters[0].Cluster.CA))
-	if u := c.Users[0].User; u.Cert != "" {
-		pair, err := tls.X509KeyPair(decode(u.Cert), decode(u.Key))
-		if err != nil {
-			t.Fatal(err)
-		}
-		conf.Certificates = []tls.Certificate{pair}
-	}
-	tr := &http.Transport{TLSClientConfig: conf, MaxIdleConnsPerHost: 16}
-	t.Cleanup(tr.CloseIdleConnections)
-	return &api{c.Clusters[0].Cluster.Server, c.Users[0].User.Token, &http.Client{Transport: tr, Timeout: time.Minute}}
-}
-
-// do makes a request that must succeed, and returns the answer. A server that
-// asks to wait a moment, as kube-apiserver does for a new kind, gets it.
-func (a *api) do(ctx context.Context, method, path, contentType string, body []byte) (map[string]any, error) {
-	const attempts = 20
-	for i := 1; ; i++ {
-		status, header, b, err := a.once(ctx, method, path, contentType, body)
-		if err != nil {
-			return nil, err
-		}
-		if status == http.StatusTooManyRequests && i < attempts {
-			seconds, _ := strconv.Atoi(header.Get("Retry-After")) // at once without
-			select {
-			case <-time.NewTimer(time.Duration(seconds) * time.Second).C:
-				continue
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			}
-		}
-		if status >= 300 {
-			return nil, fmt.Errorf("%s %s: %d: %s", method, path, status, b)
-		}
-		d := json.NewDecoder(bytes.NewReader(b))
-		d.UseNumber()
-		var v map[string]any
-		return v, d.Decode(&v)
-	}
-}
-
-func (a *api) once(ctx context.Context, method, path, contentType string, body []byte) (int, http.Header, []byte, error) {
-	q, err := http.NewRequestWithContext(ctx, method, a.server+path, bytes.NewReader(body))
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	q.Header.Set("Authorization", "Bearer "+a.token)
-	if contentType != "" {
-		q.Header.Set("Content-Type", contentType)
-	}
-	r, err := a.http.Do(q)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	return r.StatusCode, r.Header, b, err
+	return &api{lab.Connect(t, kubeconfig)}
 }
 
 func (a *api) get(t *testing.T, path string) map[string]any {
 	t.Helper()
-	v, err := a.do(t.Context(), http.MethodGet, path, "", nil)
+	v, err := a.Do(t.Context(), http.MethodGet, path, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,19 +195,12 @@ func (a *api) items(t *testing.T, path string) (items []map[string]any) {
 // Hedgehog groups serve.
 func (a *api) kinds(t *testing.T) (all [][2]string) {
 	t.Helper()
-	groups, _ := a.get(t, "/apis")["groups"].([]any)
-	for _, g := range groups {
-		g := g.(map[string]any)
-		if !strings.HasSuffix(g["name"].(string), ".githedgehog.com") {
-			continue
-		}
-		path := "/apis/" + g["preferredVersion"].(map[string]any)["groupVersion"].(string)
-		resources, _ := a.get(t, path)["resources"].([]any)
-		for _, r := range resources {
-			if plural := r.(map[string]any)["name"].(string); !strings.Contains(plural, "/") {
-				all = append(all, [2]string{path, plural})
-			}
-		}
+	resources, err := a.Resources(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range resources {
+		all = append(all, [2]string{r.Group, r.Plural})
 	}
 	return all
 }

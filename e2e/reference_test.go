@@ -408,7 +408,7 @@ func TestTwoReleases(t *testing.T) {
 		path := "/apis/wiring.githedgehog.com/v1beta1/namespaces/default/servers"
 		server := path + "/" + a.items(t, path)[0]["metadata"].(map[string]any)["name"].(string)
 		body := fmt.Appendf(nil, `{"spec":{"description":%q}}`, "changed for "+t.Name())
-		if _, err := a.do(t.Context(), http.MethodPatch, server, "application/merge-patch+json", body); err != nil {
+		if _, err := a.Do(t.Context(), http.MethodPatch, server, "application/merge-patch+json", body); err != nil {
 			t.Fatal(err)
 		}
 		var runs []runDoc

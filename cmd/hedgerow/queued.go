@@ -26,7 +26,7 @@ func (a *app) syncQueued(ctx context.Context, f hedgerow.Fabric) (run hedgerow.R
 		return run, err
 	}
 	defer queue.Close() //nolint:errcheck // what it took has been committed
-	engine, err := jobs.New(ctx, jobs.Config{Store: db, Now: a.now, Log: a.log, Database: jobs.Database{SQLite: queue.SQLite, Postgres: queue.Postgres}})
+	engine, err := jobs.New(ctx, jobs.Config{Store: db, Now: a.now, Log: a.log, Database: jobs.Database(*queue)})
 	if err != nil {
 		return run, err
 	}

@@ -74,7 +74,7 @@ func (a *app) serve(ctx context.Context, role string, f serveFlags) error {
 	defer queue.Close() //nolint:errcheck // everything in it has been committed
 	s.engine, err = jobs.New(ctx, jobs.Config{
 		ID: s.process.ID, Workers: f.workers, Store: db, Passes: s, Now: a.now, Log: a.log, Meter: s.metrics,
-		Database: jobs.Database{SQLite: queue.SQLite, Postgres: queue.Postgres},
+		Database: jobs.Database(*queue),
 	})
 	if err != nil {
 		return err

@@ -47,7 +47,11 @@ func (l *listener) Accept() (net.Conn, error) {
 		p.mu.Unlock()
 		switch mute {
 		case speaks:
-			return tls.Server(c, p.tlsConfig()), nil
+			w := &walled{c, p}
+			p.mu.Lock()
+			p.live[w] = true
+			p.mu.Unlock()
+			return tls.Server(w, p.tlsConfig()), nil
 		case muteTLS:
 			go func() { _ = tls.Server(c, p.tlsConfig()).Handshake() }() // the client may have gone
 		case closesTCP:
@@ -119,6 +123,65 @@ func (p *Proxy) setMute(m muteness) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.mute = m
+}
+
+// Firewall lets no byte pass any more, on the connections that there are and
+// on new ones, as a firewall does that drops packets. Clear ends it.
+func (p *Proxy) Firewall() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.wall == nil {
+		p.wall = make(chan struct{})
+	}
+}
+
+// Disconnect closes the connections that there are.
+func (p *Proxy) Disconnect() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.live {
+		_ = w.Conn.Close() // it may be closed already
+	}
+	clear(p.live)
+}
+
+// walled is a connection that a Firewall stops.
+type walled struct {
+	net.Conn
+	proxy *Proxy
+}
+
+func (w *walled) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	w.wait()
+	return n, err
+}
+
+func (w *walled) Write(b []byte) (int, error) {
+	w.wait()
+	return w.Conn.Write(b)
+}
+
+// Close closes the connection, and forgets it.
+func (w *walled) Close() error {
+	w.proxy.mu.Lock()
+	delete(w.proxy.live, w)
+	w.proxy.mu.Unlock()
+	return w.Conn.Close()
+}
+
+// wait until there is no wall, or the test ends.
+func (w *walled) wait() {
+	w.proxy.mu.Lock()
+	wall := w.proxy.wall
+	w.proxy.mu.Unlock()
+	if wall == nil {
+		return
+	}
+	select {
+	case <-wall:
+	case <-w.proxy.served:
+	}
 }
 
 // MuteTCP accepts connections and says nothing on them, not even TLS.

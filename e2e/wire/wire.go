@@ -45,8 +45,10 @@ type Proxy struct {
 	cert  *tls.Certificate
 	http1 bool
 	mute  muteness
-	ln    *listener // nil while connections are refused
+	wall  chan struct{} // closed when it falls, nil without
+	ln    *listener     // nil while connections are refused
 	held  []net.Conn
+	live  map[*walled]bool // that it speaks on
 }
 
 // Request is one request that reached the proxy.
@@ -100,7 +102,7 @@ type kubeconfig struct {
 // tells of. It ends with the test.
 func New(tb testing.TB, kubeconfigFile string) *Proxy {
 	tb.Helper()
-	p := &Proxy{tb: tb, ca: newAuthority(tb), served: make(chan struct{})}
+	p := &Proxy{tb: tb, ca: newAuthority(tb), served: make(chan struct{}), live: map[*walled]bool{}}
 	p.read(kubeconfigFile)
 	p.cert = p.ca.good(tb)
 	p.server = &http.Server{
@@ -201,14 +203,18 @@ func (p *Proxy) Set(rules ...Rule) {
 	}
 }
 
-// Clear mends everything: no rules, no silence, the good certificate, and a
-// listener.
+// Clear mends everything: no rules, no silence, no firewall, the good
+// certificate, and a listener.
 func (p *Proxy) Clear() {
 	p.Set()
 	p.Accept()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cert, p.mute = p.ca.good(p.tb), speaks
+	if p.wall != nil {
+		close(p.wall)
+		p.wall = nil
+	}
 }
 
 // Requests returns what reached the proxy so far, and forgets it.

@@ -52,10 +52,13 @@ type Passes interface {
 	Probe(ctx context.Context, f hedgerow.Fabric) error
 }
 
-// Database is where the queue is: one of the fields is set.
+// Database is where the queue is: one of SQLite and Postgres is set.
 type Database struct {
 	SQLite   *sql.DB
 	Postgres *pgxpool.Pool
+	// Alone keeps other processes from changing tables until the function that
+	// it returns is called. River does not do so itself.
+	Alone func(context.Context) (func(), error)
 }
 
 // Config says how an engine works.
@@ -112,7 +115,11 @@ var priorities = map[string]int{Manual: 1, Resume: 2, Schedule: 3}
 // nothing until Run, but takes requests.
 func New(ctx context.Context, conf Config) (*Engine, error) {
 	e := &Engine{conf: conf, problems: map[string]hedgerow.Problem{}}
-	var err error
+	unlock, err := conf.Database.Alone(ctx)
+	if err != nil {
+		return nil, hedgerow.Errorf(hedgerow.CodeStore, "open the queue: %w", err)
+	}
+	defer unlock()
 	switch db := conf.Database; {
 	case db.SQLite != nil:
 		e.queue, err = open[*sql.Tx](ctx, e, riversqlite.New(db.SQLite))

@@ -46,11 +46,18 @@ func (r *reading) delta(ctx context.Context) error {
 		return r.whole(ctx)
 	}
 	r.snap.Revision = head.ResourceVersion
-	return r.fetch(ctx, moved)
+	gone, err := r.fetch(ctx, moved)
+	if gone && err == nil {
+		return r.whole(ctx)
+	}
+	return err
 }
 
-// fetch reads objects one by one, a few at a time.
-func (r *reading) fetch(ctx context.Context, moved []seen) error {
+// fetch reads objects one by one, a few at a time. It reports whether one has
+// gone since it was listed: then the list with the others would be of no moment
+// at all, and a follower that goes on from its revision would see the object
+// once more.
+func (r *reading) fetch(ctx context.Context, moved []seen) (gone bool, _ error) {
 	const parallel = 4
 	items := make([][]byte, len(moved))
 	eg, ctx := errgroup.WithContext(ctx)
@@ -73,18 +80,19 @@ func (r *reading) fetch(ctx context.Context, moved []seen) error {
 	}
 	r.snap.Requests += len(moved)
 	if err := eg.Wait(); err != nil {
-		return err
+		return false, err
 	}
 	for _, b := range items {
 		if b == nil {
+			gone = true
 			continue
 		}
 		r.snap.Bytes += int64(len(b))
 		if err := r.add(b); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return gone, nil
 }
 
 // versions reads a metadata-only list.

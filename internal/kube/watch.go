@@ -47,6 +47,11 @@ func (c *Client) Watch(ctx context.Context, k hedgerow.Kind, revision string, fn
 	if errors.Is(context.Cause(ctx), errQuiet) {
 		return nil
 	}
+	var status *statusError
+	if errors.As(err, &status) && status.code == http.StatusGone {
+		err = hedgerow.Errorf(hedgerow.CodeExpired, "watch %s: %s has forgotten what changed since it was last followed (410)", k.Plural, c.base.Host).
+			WithHint("Nothing needs to be done: a pass reads it anew.")
+	}
 	return c.explain("watch "+k.Plural, err)
 }
 
@@ -96,7 +101,7 @@ func (c *Client) watch(ctx context.Context, cancel context.CancelCauseFunc, k he
 		if err != nil {
 			return err
 		}
-		if err := fn(s, problem); err != nil {
+		if err := fn(s, c.explain("", problem)); err != nil {
 			return err
 		}
 	}

@@ -108,8 +108,10 @@ func (db *DB) openPostgres(where string) error {
 	if conf.ConnectTimeout == 0 {
 		conf.ConnectTimeout = 5 * time.Second
 	}
-	if conf.RuntimeParams["application_name"] == "" {
-		conf.RuntimeParams["application_name"] = "hedgerow"
+	for name, value := range sessionDefaults {
+		if conf.RuntimeParams[name] == "" {
+			conf.RuntimeParams[name] = value
+		}
 	}
 	db.write = stdlib.OpenDB(*conf)
 	db.write.SetConnMaxIdleTime(5 * time.Minute)
@@ -118,6 +120,19 @@ func (db *DB) openPostgres(where string) error {
 	db.conf = conf
 	db.dialect = dialect{name: "postgres", bind: numbered, lock: db.lockPostgres, forUpdate: " FOR UPDATE"}
 	return nil
+}
+
+// sessionDefaults are the parameters of our sessions on PostgreSQL that the URL
+// does not set. A process that stands still in the middle of a transaction, or
+// whose machine is gone, would keep its locks, and with them the others from
+// taking over its fabrics; so the server ends its sessions before its lease
+// does.
+var sessionDefaults = map[string]string{
+	"application_name":                    "hedgerow",
+	"idle_in_transaction_session_timeout": "15s",
+	"tcp_keepalives_idle":                 "10",
+	"tcp_keepalives_interval":             "5",
+	"tcp_keepalives_count":                "3",
 }
 
 // SetPasses says how many passes will be made at a time: on PostgreSQL each

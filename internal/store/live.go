@@ -118,10 +118,13 @@ func (db *DB) listenSQLite(ctx context.Context, fn func(int64)) error {
 }
 
 // Queue is a connection to the record for the queue, which keeps its own
-// tables beside ours. One of its fields is set.
+// tables beside ours: one of SQLite and Postgres is set.
 type Queue struct {
 	SQLite   *sql.DB
 	Postgres *PostgresPool
+	// Alone keeps other processes from changing any tables until the function
+	// that it returns is called.
+	Alone func(context.Context) (func(), error)
 }
 
 // Close closes the connection.
@@ -139,19 +142,20 @@ func (q *Queue) Close() error {
 // Queue opens a connection for the queue. On SQLite it is one of its own,
 // as the queue's library wants it.
 func (db *DB) Queue(ctx context.Context) (*Queue, error) {
+	alone := func(ctx context.Context) (func(), error) { return db.waitLock(ctx, 0) }
 	if db.dialect.name == "sqlite" {
 		c, err := sql.Open("sqlite", sqliteDSN(db.path))
 		if err != nil {
 			return nil, err
 		}
 		c.SetMaxOpenConns(1)
-		return &Queue{SQLite: c}, failed("open the queue", c.PingContext(ctx))
+		return &Queue{SQLite: c, Alone: alone}, failed("open the queue", c.PingContext(ctx))
 	}
 	pool, err := openPool(ctx, db.conf)
 	if err != nil {
 		return nil, failed("open the queue", err)
 	}
-	return &Queue{Postgres: pool}, nil
+	return &Queue{Postgres: pool, Alone: alone}, nil
 }
 
 // spaceLow is the free space, in bytes, below which a disk counts as full.
