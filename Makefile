@@ -16,7 +16,7 @@ BUILD   := $(GO) build -trimpath
 TOOLS   := bin/tools
 MODULES := . vlab bench tools/kube
 
-.PHONY: help build crash demo demo-stop test test-kube bench lint fmt deps clean race
+.PHONY: help build crash chaos soak bench-serve demo demo-stop test test-kube bench lint fmt deps clean race
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ test: deps build $(TOOLS)/gotestsum ## every test (needs no network but the pack
 crash: deps build $(TOOLS)/gotestsum ## kill -9 at fifty random instants on each engine (make test has twelve)
 	@$(TOOLS)/gotestsum --format standard-verbose -- -trimpath -timeout 20m -count 1 -run TestCrash ./e2e/
 
+chaos: deps build $(TOOLS)/gotestsum ## serve and workers killed, paused, filled up, their database restarted, in full (make test has a bounded form)
+	@HEDGEROW_CHAOS=full $(TOOLS)/gotestsum --format standard-verbose -- -trimpath -timeout 90m -count 1 -run TestChaos ./e2e/
+
+soak: deps build $(TOOLS)/gotestsum ## fifteen minutes of changes: nothing may grow (SOAK=5m for less)
+	@HEDGEROW_SOAK=$(or $(SOAK),15m) $(TOOLS)/gotestsum --format standard-verbose -- -trimpath -timeout 60m -count 1 -run TestServeSoak ./e2e/
+
 race: deps build ## the tests of concurrent packages under the race detector (needs cgo)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m . ./internal/...
 
@@ -52,6 +58,9 @@ test-kube: deps build bin/kube $(TOOLS)/gotestsum ## the end-to-end tests agains
 
 bench: deps build ## measure what BENCHMARKS.md holds (about twenty minutes)
 	@cd bench && $(GO) run -trimpath . -bin ../bin $(BENCHFLAGS)
+
+bench-serve: deps build ## measure serve for BENCHMARKS.md: edit to row, passes, idle (about forty minutes)
+	@HEDGEROW_NUMBERS=1 $(GO) test -trimpath -timeout 90m -count 1 -v -run TestNumbers ./e2e/
 
 lint: check-go $(TOOLS)/golangci-lint ## formatting, vet, static analysis, known vulnerabilities
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/$(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./... && $(GO) vet ./...); done

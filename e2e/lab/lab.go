@@ -148,6 +148,15 @@ func (c *Cluster) Restart(tb testing.TB) {
 	c.start(tb, strings.TrimPrefix(c.URL, "https://"))
 }
 
+// Wipe deletes everything that a server that has ended kept: its objects, its
+// certificates and its tokens.
+func (c *Cluster) Wipe(tb testing.TB) {
+	tb.Helper()
+	if err := os.RemoveAll(filepath.Join(c.Dir, "data")); err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // Pause stops the server's process in its tracks; Resume lets it go on.
 func (c *Cluster) Pause() error { return c.cmd.Process.Signal(syscall.SIGSTOP) }
 

@@ -84,7 +84,15 @@ func Launch(tb testing.TB, h *Hedgerow, args ...string) *Process {
 		_ = p.Signal(syscall.SIGCONT)
 		p.Stop(tb)
 		if tb.Failed() {
-			tb.Logf("%s wrote at last:\n%s", p, tail(p.Stderr(), 40))
+			var grave []string
+			for line := range strings.Lines(p.Stderr()) {
+				if strings.Contains(line, `"WARN"`) || strings.Contains(line, `"ERROR"`) {
+					grave = append(grave, line)
+				}
+			}
+			const most = 40
+			tb.Logf("%s warned (the first %d of %d lines):\n%sand wrote at last:\n%s", p, min(most, len(grave)), len(grave),
+				strings.Join(grave[:min(most, len(grave))], ""), tail(p.Stderr(), most))
 		}
 	})
 	return p

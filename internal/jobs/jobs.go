@@ -200,8 +200,8 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 		return ctx.Err()
 	}
 	background := context.WithoutCancel(ctx)
-	if err := e.queue.Start(background); err != nil {
-		return hedgerow.Errorf(hedgerow.CodeStore, "start the queue: %w", err)
+	if err := e.start(ctx, background); err != nil {
+		return err
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { e.keep(ctx) })
@@ -219,6 +219,27 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	return errors.Join(ctx.Err(), err)
 }
 
+// start starts the queue, which may take the database's coming back.
+func (e *Engine) start(ctx, background context.Context) error {
+	t := time.NewTicker(startAgain)
+	defer t.Stop()
+	for {
+		err := e.queue.Start(background)
+		e.trouble("QueueNotStarted", err)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// startAgain is the wait before another try to start the queue.
+const startAgain = time.Second
+
 // afterGrace is how long a pass that was cancelled has to record it.
 const afterGrace = 10 * time.Second
 
@@ -231,15 +252,35 @@ func (e *Engine) Request(ctx context.Context, fabric int64, lane, actor string) 
 	if err != nil {
 		return newest, err
 	}
-	_, err = e.queue.Insert(ctx, observeArgs{Fabric: fabric, Lane: lane, Key: newest.ID, Actor: actor}, opts(lane))
+	args := observeArgs{Fabric: fabric, Lane: lane, Key: newest.ID, Actor: actor}
+	res, err := e.queue.Insert(ctx, args, opts(lane))
+	if err == nil && res.UniqueSkippedAsDuplicate && newest.Outcome != hedgerow.Running && e.lost(res.Job) {
+		args.Instead = res.Job.ID
+		_, err = e.queue.Insert(ctx, args, opts(lane))
+	}
 	if err != nil {
 		return newest, hedgerow.Errorf(hedgerow.CodeStore, "queue the pass: %w", err)
 	}
 	return newest, nil
 }
 
+// lost reports whether a job that is said to be worked, without a pass of its
+// fabric, was taken by a process that died before it could begin one.
+func (e *Engine) lost(job *rivertype.JobRow) bool {
+	return job.State == rivertype.JobStateRunning && job.AttemptedAt != nil && e.conf.Now().Sub(*job.AttemptedAt) > takesToBegin
+}
+
+// takesToBegin is more than a job needs to begin its pass.
+const takesToBegin = 10 * time.Second
+
 func opts(lane string) *river.InsertOpts {
-	return &river.InsertOpts{Priority: priorities[lane], MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true}}
+	return &river.InsertOpts{Priority: priorities[lane], MaxAttempts: attempts, UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: undone}}
+}
+
+// undone are the states of jobs that another may meet. One that is done may
+// have come to nothing, and is no reason to do nothing again.
+var undone = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRetryable, rivertype.JobStateRunning, rivertype.JobStateScheduled,
 }
 
 // attempts at a job whose worker failed for a reason of its own.

@@ -51,9 +51,9 @@ const skew = 5 * time.Second
 // Run beats until ctx is done. The process should take its leave after that.
 func (m *Member) Run(ctx context.Context) error {
 	for {
-		m.beat(ctx)
+		early := m.beat(ctx)
 		wait := hedgerow.Beat
-		if m.Process.Workers > 0 && m.Engine.TickedAt().IsZero() {
+		if m.Process.Workers > 0 && early {
 			wait = soon // that it keeps the schedule should be known as soon as it does
 		}
 		t := time.NewTimer(wait)
@@ -69,10 +69,15 @@ func (m *Member) Run(ctx context.Context) error {
 // soon is the wait for what happens right after the start.
 const soon = 200 * time.Millisecond
 
-func (m *Member) beat(ctx context.Context) {
+// beat reports the process once. It was early when the process did not keep the
+// schedule yet, so that this is what was recorded.
+func (m *Member) beat(ctx context.Context) (early bool) {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	m.set("DiskFull", m.Reaper.Space())
+	space := m.Reaper.Space()
+	if space != nil {
+		m.set("DiskFull", space)
+	}
 	p := m.Process
 	p.Problems, p.TickedAt = m.Problems(), m.Engine.TickedAt()
 	before := m.Now()
@@ -84,8 +89,9 @@ func (m *Member) beat(ctx context.Context) {
 		m.last = m.Now()
 		m.mu.Unlock()
 	}
+	early = err == nil && p.TickedAt.IsZero()
 	if ctx.Err() != nil && err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return
+		return early
 	}
 	switch {
 	case err != nil && m.Full(err):
@@ -94,8 +100,9 @@ func (m *Member) beat(ctx context.Context) {
 		m.set("RecordNotWritable", err)
 	}
 	if err != nil {
-		return
+		return early
 	}
+	m.set("DiskFull", space) // it could be written: whether there is room is the last word
 	dead, err := m.Reaper.Reap(ctx, m.Process.ID)
 	if err != nil {
 		m.Log.Warn("dead processes not looked for", "error", err.Error())
@@ -104,6 +111,7 @@ func (m *Member) beat(ctx context.Context) {
 		m.Log.Warn("other processes have died; their work is taken over", "processes", dead)
 		m.Gone()
 	}
+	return early
 }
 
 // astray is an error when the database's clock, read within took, is another

@@ -17,7 +17,9 @@ type observeArgs struct {
 	Fabric int64  `json:"fabric" river:"unique"`
 	Lane   string `json:"lane"   river:"unique"`
 	Key    int64  `json:"key"    river:"unique"`
-	Actor  string `json:"actor"`
+	// Instead is the number of a job for the same that was lost, 0 for none.
+	Instead int64  `json:"instead" river:"unique"`
+	Actor   string `json:"actor"`
 }
 
 func (observeArgs) Kind() string { return "observe" }

@@ -125,6 +125,7 @@ func (e *Engine) crowd(ctx context.Context) {
 	case err != nil:
 		e.trouble("QueueUnknown", err)
 	case oldest > hedgerow.Lateness:
+		e.trouble("QueueUnknown", nil)
 		e.trouble("WorkersBusy", fmt.Errorf("%s waiting for a free worker, the first for %s: more workers (--workers) or processes are needed", passes(waiting), hedgerow.Age(oldest)))
 	default:
 		e.trouble("QueueUnknown", nil)

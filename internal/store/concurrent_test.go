@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -141,7 +142,7 @@ func onePass(ctx context.Context, db *DB, f hedgerow.Fabric, m hedgerow.Move) er
 	if err != nil {
 		return err
 	}
-	p, err := db.Begin(ctx, f, "manual", "tester", f.CreatedAt)
+	p, err := db.Begin(ctx, f, "manual", "tester", func() time.Time { return f.CreatedAt })
 	if err != nil {
 		return err
 	}

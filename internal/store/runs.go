@@ -29,8 +29,9 @@ func scanRun(scan func(...any) error) (r hedgerow.Run, err error) {
 }
 
 // Begin starts a run, or fails with CodeBusy while another is under way. A run
-// that a dead process left behind is closed as interrupted first.
-func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor string, now time.Time) (_ *hedgerow.Pass, err error) {
+// that a dead process left behind is closed as interrupted first. The clock is
+// read when every other run of the fabric has ended: this one began after that.
+func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor string, clock func() time.Time) (_ *hedgerow.Pass, err error) {
 	lock, err := db.dialect.lock(ctx, fabricLocks, fabric.ID)
 	if err != nil {
 		return nil, failed("lock the fabric", err)
@@ -44,7 +45,7 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 			lock.unlock()
 		}
 	}()
-	r := hedgerow.Run{FabricID: fabric.ID, Trigger: trigger, Actor: actor, StartedAt: now, Outcome: hedgerow.Running}
+	r := hedgerow.Run{FabricID: fabric.ID, Trigger: trigger, Actor: actor, Outcome: hedgerow.Running}
 	err = db.tx(ctx, "begin a run", func(tx *sql.Tx) error {
 		// A follower that is at it commits before this pass begins, or not at
 		// all: see Amend.
@@ -54,6 +55,8 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 		} else if err != nil {
 			return err
 		}
+		now := clock()
+		r.StartedAt = now
 		if err := interrupt(ctx, tx, fabric.ID, now); err != nil {
 			return err
 		}
@@ -83,7 +86,9 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 // fabric due: what it was to find out is still not known. The caller holds the
 // fabric's lock, so nobody is at it.
 func interrupt(ctx context.Context, tx *sql.Tx, fabric int64, now time.Time) error {
-	res, err := tx.ExecContext(ctx, `UPDATE runs SET outcome = $1, code = $2, message = $3, finished_at = $4 WHERE fabric_id = $5 AND outcome = $6`,
+	res, err := tx.ExecContext(ctx, `UPDATE runs SET outcome = $1, code = $2, message = $3,
+			finished_at = CASE WHEN started_at > $4 THEN started_at ELSE $4 END -- another machine's clock may be behind
+		WHERE fabric_id = $5 AND outcome = $6`,
 		hedgerow.Interrupted, hedgerow.CodeInterrupted, "the process that did it ended before the run did; nothing of it was recorded",
 		micros(now), fabric, hedgerow.Running)
 	if err != nil {

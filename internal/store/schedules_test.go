@@ -236,7 +236,7 @@ func TestInterruptedIsDue(t *testing.T) {
 		for name, find := range map[string]func(at time.Time) error{
 			"whoever opens the record": func(at time.Time) error { return r.CloseInterrupted(ctx, at) },
 			"the next pass": func(at time.Time) error {
-				p, err := r.Begin(ctx, f, "manual", "tester", at)
+				p, err := r.Begin(ctx, f, "manual", "tester", func() time.Time { return at })
 				if err == nil {
 					same(t, "what it is told", at, p.Schedule.Next)
 					_, err = r.Commit(ctx, hedgerow.Commit{Run: ended(p.Run, r.tick())})
