@@ -165,7 +165,6 @@ func (f *Follower) rebase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before := f.floors
 	f.basis, f.floors = pass.ID, map[hedgerow.KindID]uint64{}
 	clear(f.seen) // the pass may have read what no stream told
 	wanted := map[hedgerow.KindID]bool{}
@@ -179,11 +178,6 @@ func (f *Follower) rebase(ctx context.Context) error {
 			floor = r
 		}
 		f.floors[k.ID()], wanted[k.ID()] = floor, true
-		if s := f.streams[k.ID()]; s != nil && floor < before[k.ID()] {
-			// The cluster counts from an earlier point: it was restored. A
-			// stream from a revision that is yet to come would be silent.
-			f.end(k.ID(), s)
-		}
 		f.open(ctx, k, floor)
 	}
 	for id, s := range f.streams {
