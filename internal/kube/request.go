@@ -204,10 +204,18 @@ type capped struct {
 func newCapped(r io.Reader, limit int64) *capped { return &capped{r: r, left: limit, max: limit} }
 
 func (c *capped) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	if c.left -= int64(n); c.left < 0 {
-		err = hedgerow.Errorf(hedgerow.CodeTooLarge, "the answer is over %d MiB", c.max>>20)
+	over := c.left <= 0
+	if over { // the end may be all that is left
+		p = p[:min(len(p), 1)]
+	} else if int64(len(p)) > c.left {
+		p = p[:c.left]
 	}
+	n, err := c.r.Read(p)
+	if over && n > 0 {
+		// Without a byte: some readers heed an error only then.
+		n, err = 0, hedgerow.Errorf(hedgerow.CodeTooLarge, "the answer is over %d MiB", c.max>>20)
+	}
+	c.left -= int64(n)
 	if !errors.Is(err, io.EOF) {
 		c.err = err
 	}

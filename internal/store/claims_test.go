@@ -38,7 +38,9 @@ func TestClaims(t *testing.T) {
 		ctx := t.Context()
 		f := r.fabric(t, "lab")
 		for _, g := range []hedgerow.Fabric{
-			{Name: "bare"}, {Name: "suspended", Cluster: f.Cluster, Suspended: true}, {Name: "polled", Cluster: f.Cluster, Policy: hedgerow.Policy{Mode: hedgerow.Poll}},
+			{Name: "bare"},
+			{Name: "suspended", Cluster: f.Cluster, Suspended: true},
+			{Name: "polled", Cluster: f.Cluster, Policy: hedgerow.Policy{Mode: hedgerow.Poll}},
 			{Name: "manual", Cluster: f.Cluster, Policy: hedgerow.Policy{Interval: hedgerow.Manual}},
 		} {
 			if _, err := r.AddFabric(ctx, g, hedgerow.Secret{}, r.tick()); err != nil {

@@ -96,7 +96,7 @@ func (db *DB) listenSQLite(ctx context.Context, fn func(int64)) error {
 	if err != nil {
 		return failed("listen to the database", err)
 	}
-	defer conn.Close()
+	defer conn.Close() //nolint:errcheck // it goes back to the pool
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
 	last := int64(-1)

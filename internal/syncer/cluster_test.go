@@ -2,7 +2,6 @@ package syncer_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strconv"
@@ -257,9 +256,4 @@ func (c *cluster) holds(k hedgerow.Kind) (os []hedgerow.Object) {
 	}
 	slices.SortFunc(os, func(a, b hedgerow.Object) int { return slices.Compare([]byte(a.Name), []byte(b.Name)) })
 	return os
-}
-
-// digest is that of an object with a text.
-func digest(k hedgerow.Kind, name, text string) hedgerow.Digest {
-	return sha256.Sum256(object(k, name, "", "", text).Content)
 }

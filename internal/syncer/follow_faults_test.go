@@ -18,6 +18,7 @@ var expired = hedgerow.Errorf(hedgerow.CodeExpired, "watch switches: too old")
 // TestFollowExpired: what a stream cannot resume is left to a pass, which is
 // asked for, and followed again from what it read.
 func TestFollowExpired(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.pass()
@@ -47,6 +48,7 @@ func TestFollowExpired(t *testing.T) {
 // TestFollowExpiredLater: a stream that needs a pass asks until it gets one,
 // also when one was asked for shortly before for another.
 func TestFollowExpiredLater(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.pass()
 		f := h.follow()
@@ -104,6 +106,7 @@ func TestFollowGarbage(t *testing.T) {
 // TestFollowUnreadable: an object that cannot be read keeps what is recorded
 // of it; what follows it is recorded, and a restart does not stumble over it.
 func TestFollowUnreadable(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.pass()
@@ -158,6 +161,7 @@ func TestFollowRefused(t *testing.T) {
 // TestFollowEnds: a stream that ends in the ordinary way is opened again from
 // where it ended; at once when it had lasted, later and later when not.
 func TestFollowEnds(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.pass()
 		h.follow()
@@ -190,6 +194,7 @@ func TestFollowEnds(t *testing.T) {
 // TestFollowDead: a dead cluster is asked by one stream at a time, and ever
 // less often; once it answers every stream comes back, with nothing lost.
 func TestFollowDead(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.pass()
@@ -216,15 +221,16 @@ func TestFollowDead(t *testing.T) {
 		synctest.Wait()
 		h.agrees()
 		h.same("story", []string{"updated a", "updated a"}, h.story())
-		if f.asked() != 0 {
-			h.Errorf("%d passes asked for, though the last one was complete", f.asked())
+		if f.asked() != 1 { // to close any gap
+			h.Errorf("%d passes asked for", f.asked())
 		}
 	})
 }
 
-// TestFollowRecovered: when the last pass failed too, the first answer of the
-// cluster is reason enough for the next.
+// TestFollowRecovered: when the last pass failed too, nobody asks for the next
+// before the cluster answers.
 func TestFollowRecovered(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.pass()
 		f := h.follow()
@@ -251,11 +257,12 @@ func TestFollowRecovered(t *testing.T) {
 // TestFollowLost: who has lost the fabric to another writes nothing more, and
 // ends without an error.
 func TestFollowLost(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.pass()
 		f := h.follow()
-		_, other := h.join()
+		_, other := h.join(2)
 		h.claim(other.ID)
 		before := h.dump()
 		h.write(switches, "a", "2")
@@ -291,6 +298,7 @@ func TestFollowLost(t *testing.T) {
 
 // TestFollowRemoved: a fabric that is removed under its follower is lost.
 func TestFollowRemoved(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.pass()
 		f := h.follow()
@@ -341,7 +349,7 @@ func TestFollowCancelled(t *testing.T) {
 			}
 		},
 		"full": func(h *house) {
-			h.db.Begin(h.Context(), h.fabric, "manual", "tester", time.Now()) // which never ends
+			h.db.Begin(h.Context(), h.fabric, "manual", "tester", time.Now) // which never ends
 			for i := range 1000 {
 				h.write(switches, fmt.Sprint(i), "1")
 			}

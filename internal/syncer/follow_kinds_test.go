@@ -18,6 +18,7 @@ func (h *house) serve(ks ...hedgerow.Kind) { h.change(func() { h.served = ks }) 
 // TestFollowKinds: kinds that a pass finds are followed from then on, those
 // that it does not find are not, and one that is served anew is streamed anew.
 func TestFollowKinds(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.serve(switches)
 		h.write(switches, "a", "1") // 101
@@ -74,6 +75,7 @@ func TestFollowKinds(t *testing.T) {
 // TestFollowKindsOfTheDead: the streams of a cluster that does not answer can
 // be ended while they wait for each other.
 func TestFollowKindsOfTheDead(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.pass()
 		f := h.follow()
@@ -105,6 +107,7 @@ func TestFollowKindsOfTheDead(t *testing.T) {
 // TestFollowRestored: a cluster that was restored from a backup counts from
 // further back. Once a pass has found out, it is followed from there.
 func TestFollowRestored(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.write(switches, "b", "1")
@@ -135,11 +138,12 @@ func TestFollowRestored(t *testing.T) {
 // TestFollowInterrupted: a pass whose process died is waited for until it is
 // closed, and what came meanwhile is recorded then.
 func TestFollowInterrupted(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.pass()
 		f := h.follow()
-		pass, err := h.db.Begin(h.Context(), h.fabric, "schedule", "", time.Now())
+		pass, err := h.db.Begin(h.Context(), h.fabric, "schedule", "", time.Now)
 		if err != nil {
 			h.Fatal(err)
 		}
@@ -159,6 +163,7 @@ func TestFollowInterrupted(t *testing.T) {
 // TestFollowWithout: nobody tells the follower that there was a pass; it looks
 // by itself.
 func TestFollowWithout(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.follow()
 		h.pass()
@@ -169,6 +174,7 @@ func TestFollowWithout(t *testing.T) {
 // TestFollowDemandFails: that no pass can be asked for ends nothing, and is
 // tried again.
 func TestFollowDemandFails(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.pass()
 		f := h.follow(func(f *syncer.Follower) {

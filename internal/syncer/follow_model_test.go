@@ -151,7 +151,7 @@ func (m *model) take(s action) {
 		m.f.stop()
 		m.f = m.follow()
 	case "steal":
-		_, m.process = m.join()
+		_, m.process = m.join(2)
 		m.claim(m.process.ID)
 		m.others = append(m.others, m.f) // it finds out by itself
 		m.f = m.follow()
@@ -166,6 +166,7 @@ func (m *model) take(s action) {
 		for _, f := range m.others {
 			f.poke()
 		}
+		time.Sleep(10 * time.Minute) // after which it streams again
 	}
 }
 
@@ -203,9 +204,17 @@ func state(o hedgerow.Object, deleted bool) string {
 	return o.UID + " " + o.Digest.String()[:8]
 }
 
-// passNow makes a pass, with something happening after each list of a kind.
+// passNow makes a pass, with something happening after its list of switches.
 func (m *model) passNow(between func()) {
-	src := &witness{cluster: m.cluster, between: between}
+	src := &witness{cluster: m.cluster}
+	m.listed = nil
+	if between != nil {
+		m.listed = func(k hedgerow.Kind) {
+			if k.Plural == "switches" { // the others are read meanwhile
+				between()
+			}
+		}
+	}
 	run, err := m.sync.Observe(m.Context(), src, syncer.Request{Fabric: m.fabric, Trigger: "manual", AcceptDeletions: true})
 	if err != nil || run.Outcome != hedgerow.RunComplete {
 		m.Fatalf("pass: %s %s %v", run.Outcome, run.Message, err)
@@ -238,8 +247,7 @@ func (m *model) passAfterGap() {
 // witness is the cluster as one pass sees it.
 type witness struct {
 	*cluster
-	between func()
-	saw     map[string]hedgerow.KindSnapshot
+	saw map[string]hedgerow.KindSnapshot
 }
 
 // Read reads.
@@ -248,12 +256,7 @@ func (w *witness) Read(ctx context.Context, k hedgerow.Kind, prior hedgerow.Prio
 	if w.saw == nil {
 		w.saw = map[string]hedgerow.KindSnapshot{}
 	}
-	busy := w.between
 	w.mu.Unlock()
-	if busy != nil && k.Plural == "switches" {
-		w.listed = func(hedgerow.Kind) { busy() }
-		defer func() { w.listed = nil }()
-	}
 	snap := w.cluster.Read(ctx, k, prior)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -18,6 +18,7 @@ func postgres(t *testing.T) string { return pgtest.URL(t) }
 // TestFollow: what happens between passes is recorded as it happens, each
 // state once.
 func TestFollow(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.write(switches, "b", "1")
@@ -69,6 +70,7 @@ func TestFollow(t *testing.T) {
 // TestFollowBurst: an object that changes many times before anybody looks has
 // each of its states in history, in order, and other objects share the runs.
 func TestFollowBurst(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.pass()
 		h.follow()
@@ -102,6 +104,7 @@ func TestFollowBurst(t *testing.T) {
 // TestFollowRestart: a follower goes on where the last one left off, and what
 // it is told again is not recorded again.
 func TestFollowRestart(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1") // 101
 		h.pass()
@@ -131,6 +134,7 @@ func TestFollowRestart(t *testing.T) {
 // TestFollowFloor: nothing that a pass has read is taken from a stream again,
 // wherever in the stream the pass comes.
 func TestFollowFloor(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.pass()
@@ -156,6 +160,7 @@ func TestFollowFloor(t *testing.T) {
 // TestFollowDuringPass: what comes while a pass is under way waits for it, and
 // is then taken as far as the pass has not read it.
 func TestFollowDuringPass(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.pass()
@@ -195,6 +200,7 @@ func sortedAfter(n int, story []string) []string {
 // TestFollowLatePass: a pass that fetches objects after its list has read some
 // as they were later; their changes up to then are not news.
 func TestFollowLatePass(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.write(switches, "a", "1")
 		h.write(switches, "b", "1")
@@ -232,6 +238,7 @@ func sortedStory(story []string, n int) []string {
 // TestFollowUnknown: the deletion of an object that the record does not know
 // is nothing.
 func TestFollowUnknown(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.pass()
 		h.follow()
@@ -245,6 +252,7 @@ func TestFollowUnknown(t *testing.T) {
 // TestFollowAgents: an object that is rewritten all the time, with nothing but
 // vitals moving, is not written at all.
 func TestFollowAgents(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(h *house) {
 		h.writeVitals(switches, "a", "1", `{"beat":0}`)
 		h.pass()
@@ -279,6 +287,7 @@ func TestFollowAgents(t *testing.T) {
 // TestFollowAgentBehind: what a follower remembers of agents does not outlive
 // a pass that read them otherwise.
 func TestFollowAgentBehind(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(h *house) {
 		h.writeVitals(switches, "a", "0", `{}`)
 		h.pass()

@@ -40,6 +40,7 @@ func onBoth(t *testing.T, test func(h *house)) {
 	t.Helper()
 	for _, engine := range []string{"sqlite", "postgres"} {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			where := place(t, engine)
 			synctest.Test(t, func(t *testing.T) { test(newHouse(t, where, "lab")) })
 		})
@@ -78,15 +79,15 @@ func newHouse(t *testing.T, where, name string) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.session, h.process = h.join()
+	h.session, h.process = h.join(2)
 	h.claim(h.process.ID)
 	return h
 }
 
 // join makes another process known.
-func (h *house) join() (*store.Session, hedgerow.Process) {
+func (h *house) join(workers int) (*store.Session, hedgerow.Process) {
 	h.Helper()
-	p := hedgerow.Process{Host: "here", PID: 7, Role: "serve", Workers: 2, StartedAt: time.Now()}
+	p := hedgerow.Process{Host: "here", PID: 7, Role: "serve", Workers: workers, StartedAt: time.Now()}
 	s, err := h.db.Join(h.Context(), &p)
 	if err != nil {
 		h.Fatal(err)
@@ -279,10 +280,11 @@ func (h *house) is(state hedgerow.FollowState, message string) {
 	}
 }
 
-// eventually lets the time of the bubble go by until done, for at most a day.
+// eventually lets the time of the bubble go by until done, for at most half an
+// hour.
 func (h *house) eventually(what string, done func() bool) {
 	h.Helper()
-	for wait := 100 * time.Millisecond; wait < 24*time.Hour; wait += wait / 4 {
+	for wait := 100 * time.Millisecond; wait < 6*time.Minute; wait += wait / 4 {
 		synctest.Wait()
 		if done() {
 			return

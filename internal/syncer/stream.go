@@ -54,7 +54,7 @@ func (s *stream) run(ctx context.Context) {
 		s.follower.Log.Info("watch ended", "fabric", s.follower.Fabric.Name, "kind", s.kind.ID().String(), "error", err.Error())
 		s.follower.tell(s.kind.ID(), streamState{err: err})
 		switch hedgerow.CodeOf(err) {
-		case hedgerow.CodeExpired, hedgerow.CodeGarbage:
+		case hedgerow.CodeExpired, hedgerow.CodeGarbage, hedgerow.CodeTooLarge:
 			// Only a new list says what happened in between.
 			s.await(ctx, s.follower.demand)
 		case hedgerow.CodeForbidden, hedgerow.CodeNotServed:
@@ -116,7 +116,7 @@ func (s *stream) saw(ctx context.Context, seen hedgerow.Sighting, problem error)
 	}
 	if problem != nil {
 		// It is there, and a pass will say so; what is recorded of it stays.
-		s.follower.Log.Warn("change not read", "fabric", s.follower.Fabric.Name, "ref", seen.Ref.String(), "error", problem.Error())
+		s.follower.Log.Warn("change not read", "fabric", s.follower.Fabric.Name, "ref", seen.String(), "error", problem.Error())
 		s.revision = revision
 		return nil
 	}
@@ -252,7 +252,6 @@ func (g *gate) enter(ctx context.Context) (leave func(error)) {
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			wait = 0
 		case <-t.C:
 		}
 		if ctx.Err() != nil {
