@@ -24,7 +24,8 @@ type Pass struct {
 	Run Run
 	// Before is what the newest earlier pass with evidence proved.
 	Before   []KindEvidence
-	Schedule Schedule // as it was when the pass began
+	Schedule Schedule  // as it was when the pass began
+	Settings time.Time // when the fabric's settings had last been changed by then
 	// End lets go of the fabric. A pass that ends without a commit is closed
 	// as interrupted by the next process.
 	End func()
@@ -36,6 +37,9 @@ type Commit struct {
 	Kinds []Kind // as served now
 	Known []Kind // as recorded when the run began
 	Moves []Move // at most one a kind
+	// Settings is the Pass's: a reading is worth nothing when they have changed
+	// since. The zero time takes it as it is.
+	Settings time.Time
 	// Schedule is the fabric's from now on, nil when it stays as it is.
 	Schedule *Schedule
 }

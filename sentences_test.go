@@ -123,8 +123,8 @@ func servingProblems(labels map[string]string, f hedgerow.Facts, s hedgerow.Stat
 			"probed": fmt.Sprintf(open, 7) + "; the last probe, 4m ago, found: connection refused.",
 		}[failed],
 		"retrying": "A reading is due every 5m, but " + map[string]string{
-			"1": "the last pass failed, the first", "4": "4 passes failed",
-		}[failed] + " in a row: " + next("the next try") + ".",
+			"1": "the last pass failed", "4": "the last 4 passes failed",
+		}[failed] + ": " + next("the next try") + ".",
 		"waiting": "A reading is due every 5m: the next in 3m.",
 		"due":     "A reading is due every 5m: " + next("the next") + ".",
 	}[s.Facets.Schedule.State]; s.Facets.Schedule.Sentence != want {

@@ -269,7 +269,7 @@ func schedule(f Facts, now time.Time) Facet {
 		}
 		return Facet{"open", s}
 	case f.Schedule.Failures > 0:
-		return Facet{"retrying", fmt.Sprintf("%s, but %s in a row: ", every, failed(f.Schedule.Failures)) + until("the next try", f.Schedule.Next, now)}
+		return Facet{"retrying", fmt.Sprintf("%s, but %s: ", every, failed(f.Schedule.Failures)) + until("the next try", f.Schedule.Next, now)}
 	case f.Schedule.Next.After(now):
 		return Facet{"waiting", every + ": " + until("the next", f.Schedule.Next, now)}
 	default:
@@ -279,9 +279,9 @@ func schedule(f Facts, now time.Time) Facet {
 
 func failed(n int) string {
 	if n == 1 {
-		return "the last pass failed, the first"
+		return "the last pass failed"
 	}
-	return fmt.Sprintf("%d passes failed", n)
+	return fmt.Sprintf("the last %d passes failed", n)
 }
 
 func until(what string, at, now time.Time) string {

@@ -25,7 +25,7 @@ func (a *app) syncQueued(ctx context.Context, f hedgerow.Fabric) (run hedgerow.R
 	if err != nil {
 		return run, err
 	}
-	defer queue.Close() //nolint:errcheck // what it took has been committed
+	defer queue.Close()
 	engine, err := jobs.New(ctx, jobs.Config{Store: db, Now: a.now, Log: a.log, Database: jobs.Database(*queue)})
 	if err != nil {
 		return run, err

@@ -71,7 +71,7 @@ func (a *app) serve(ctx context.Context, role string, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	defer queue.Close() //nolint:errcheck // everything in it has been committed
+	defer queue.Close()
 	s.engine, err = jobs.New(ctx, jobs.Config{
 		ID: s.process.ID, Workers: f.workers, Store: db, Passes: s, Now: a.now, Log: a.log, Meter: s.metrics,
 		Database: jobs.Database(*queue),

@@ -75,7 +75,7 @@ func (b *bench) join(workers int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = q.Close() })
+	b.Cleanup(q.Close)
 	e, err := New(b.Context(), Config{
 		ID: "test", Workers: workers, Store: db, Passes: b.maker, Now: b.time, Log: slog.New(slog.DiscardHandler), Meter: b.maker,
 		Database: Database(*q),

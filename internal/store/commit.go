@@ -14,10 +14,19 @@ import (
 
 // Commit writes a run and what it changed in one transaction, and returns the
 // fabric's version after it. A run that changed nothing writes its own row and
-// no other.
+// no other. A reading of a fabric whose settings were changed meanwhile is
+// refused.
 func (db *DB) Commit(ctx context.Context, c hedgerow.Commit) (version int64, err error) {
 	r := c.Run
 	err = db.tx(ctx, "commit the run", func(tx *sql.Tx) error {
+		same, err := db.unchanged(ctx, tx, c)
+		if err != nil {
+			return err
+		}
+		if proves := slices.ContainsFunc(r.Kinds, func(e hedgerow.KindEvidence) bool { return e.CompleteRun == r.ID }); proves && !same {
+			// It may have been another cluster that was read.
+			return hedgerow.Errorf(hedgerow.CodeInterrupted, "the fabric was changed while it was read; it is due again at once")
+		}
 		changed, err := db.saveKinds(ctx, tx, r.FabricID, c.Kinds, c.Known)
 		if err != nil {
 			return err
@@ -43,8 +52,10 @@ func (db *DB) Commit(ctx context.Context, c hedgerow.Commit) (version int64, err
 		if err := db.reread(ctx, tx, r); err != nil {
 			return err
 		}
-		if err := db.reschedule(ctx, tx, c); err != nil {
-			return err
+		if c.Schedule != nil && same { // a change has set a schedule of its own
+			if err := saveSchedule(ctx, tx, r.FabricID, *c.Schedule); err != nil {
+				return err
+			}
 		}
 		if err := db.announce(ctx, tx, r.FabricID); err != nil {
 			return err
@@ -73,18 +84,15 @@ func (db *DB) reread(ctx context.Context, tx *sql.Tx, r hedgerow.Run) error {
 	})
 }
 
-// reschedule records the schedule that follows from a pass, unless the fabric
-// was changed meanwhile, which has set a schedule of its own.
-func (db *DB) reschedule(ctx context.Context, tx *sql.Tx, c hedgerow.Commit) error {
-	if c.Schedule == nil {
-		return nil
+// unchanged reports whether the fabric's settings are those that a pass began
+// with.
+func (db *DB) unchanged(ctx context.Context, tx *sql.Tx, c hedgerow.Commit) (bool, error) {
+	if c.Settings.IsZero() {
+		return true, nil
 	}
 	var updated int64
 	err := tx.QueryRowContext(ctx, `SELECT updated_at FROM fabrics WHERE id = $1`+db.dialect.forUpdate, c.Run.FabricID).Scan(&updated)
-	if err != nil || updated > micros(c.Run.StartedAt) {
-		return err
-	}
-	return saveSchedule(ctx, tx, c.Run.FabricID, *c.Schedule)
+	return updated == micros(c.Settings), err
 }
 
 // writeMoves writes what a run changes of each kind.

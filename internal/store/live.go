@@ -127,29 +127,20 @@ type Queue struct {
 	Alone func(context.Context) (func(), error)
 }
 
-// Close closes the connection.
-func (q *Queue) Close() error {
-	var err error
-	if q.SQLite != nil {
-		err = q.SQLite.Close()
-	}
+// Close closes the connection, if it is the queue's own.
+func (q *Queue) Close() {
 	if q.Postgres != nil {
 		q.Postgres.Close()
 	}
-	return err
 }
 
-// Queue opens a connection for the queue. On SQLite it is one of its own,
-// as the queue's library wants it.
+// Queue returns a connection for the queue. On SQLite it is our own writing
+// one: two that write the same file would wait for each other by trying again
+// and again, in no order, and under load the queue could wait for long.
 func (db *DB) Queue(ctx context.Context) (*Queue, error) {
 	alone := func(ctx context.Context) (func(), error) { return db.waitLock(ctx, 0) }
 	if db.dialect.name == "sqlite" {
-		c, err := sql.Open("sqlite", sqliteDSN(db.path))
-		if err != nil {
-			return nil, err
-		}
-		c.SetMaxOpenConns(1)
-		return &Queue{SQLite: c, Alone: alone}, failed("open the queue", c.PingContext(ctx))
+		return &Queue{SQLite: db.write, Alone: alone}, nil
 	}
 	pool, err := openPool(ctx, db.conf)
 	if err != nil {

@@ -49,11 +49,15 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 	err = db.tx(ctx, "begin a run", func(tx *sql.Tx) error {
 		// A follower that is at it commits before this pass begins, or not at
 		// all: see Amend.
-		err := tx.QueryRowContext(ctx, `SELECT version FROM fabrics WHERE id = $1`+db.dialect.forUpdate, fabric.ID).Scan(&r.VersionBefore)
+		var settings int64
+		err := tx.QueryRowContext(ctx, `SELECT version, updated_at FROM fabrics WHERE id = $1`+db.dialect.forUpdate, fabric.ID).Scan(&r.VersionBefore, &settings)
 		if errors.Is(err, sql.ErrNoRows) {
 			return hedgerow.Errorf(hedgerow.CodeNotFound, "fabric %s has been removed", fabric.Name)
 		} else if err != nil {
 			return err
+		}
+		if p.Settings = fromMicros(settings); !fabric.UpdatedAt.IsZero() && micros(fabric.UpdatedAt) != settings {
+			return hedgerow.Errorf(hedgerow.CodeBusy, "fabric %s was changed just now", fabric.Name).WithHint("Try again.")
 		}
 		now := clock()
 		r.StartedAt = now

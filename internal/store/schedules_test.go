@@ -161,7 +161,7 @@ func TestReschedule(t *testing.T) {
 		commit := func(p *hedgerow.Pass, s *hedgerow.Schedule) {
 			t.Helper()
 			defer p.End()
-			if _, err := r.Commit(ctx, hedgerow.Commit{Run: ended(p.Run, r.tick()), Schedule: s}); err != nil {
+			if _, err := r.Commit(ctx, hedgerow.Commit{Run: ended(p.Run, r.tick()), Schedule: s, Settings: p.Settings}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -182,9 +182,40 @@ func TestReschedule(t *testing.T) {
 		}
 		commit(p, &hedgerow.Schedule{Next: r.tick().Add(time.Hour), Failures: 3})
 		same(t, "after a change during the pass", hedgerow.Schedule{Next: changed}, r.schedule(t, f))
+		_, err := r.Begin(ctx, f, "manual", "tester", r.tick)
+		refused(t, err, hedgerow.CodeBusy, "fabric lab was changed just now")
+		if f, err = r.FabricByID(ctx, f.ID); err != nil {
+			t.Fatal(err)
+		}
 		p = r.begin(t, f)
 		commit(p, &failing)
 		same(t, "after a pass since the change", failing, r.schedule(t, f))
+	})
+}
+
+// TestChangedMeanwhile: what was read of a fabric that was changed meanwhile is
+// not recorded, for it may have been another cluster's; that nothing was is.
+func TestChangedMeanwhile(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *record) {
+		ctx := t.Context()
+		f := r.fabric(t, "lab")
+		p := r.begin(t, f)
+		defer p.End()
+		if err := r.UpdateFabric(ctx, f, nil, r.tick()); err != nil {
+			t.Fatal(err)
+		}
+		run := ended(p.Run, r.tick())
+		run.Kinds = []hedgerow.KindEvidence{{Group: widgets.Group, Kind: widgets.Kind, Plural: widgets.Plural, Verdict: hedgerow.Complete, CompleteRun: run.ID}}
+		_, err := r.Commit(ctx, hedgerow.Commit{Run: run, Kinds: both, Settings: p.Settings, Moves: []hedgerow.Move{firstSeen(widgets, widget("a", "u1", "1", "x"))}})
+		refused(t, err, hedgerow.CodeInterrupted, "the fabric was changed while it was read; it is due again at once")
+		run.Outcome, run.Kinds = hedgerow.RunFailed, nil
+		if _, err := r.Commit(ctx, hedgerow.Commit{Run: run, Settings: p.Settings}); err != nil {
+			t.Fatal(err)
+		}
+		counts, err := r.Counts(ctx, f.ID)
+		if err != nil || len(counts) > 0 {
+			t.Errorf("recorded all the same: %v, %v", counts, err)
+		}
 	})
 }
 
@@ -210,7 +241,7 @@ func TestRescheduleMeetsChange(t *testing.T) {
 	r.waiting(t, 1, changed)
 	run := ended(p.Run, r.tick())
 	go func() {
-		_, err := r.Commit(ctx, hedgerow.Commit{Run: run, Schedule: &hedgerow.Schedule{Next: at.Add(time.Hour), Failures: 1}})
+		_, err := r.Commit(ctx, hedgerow.Commit{Run: run, Settings: p.Settings, Schedule: &hedgerow.Schedule{Next: at.Add(time.Hour), Failures: 1}})
 		committed <- err
 	}()
 	r.waiting(t, 2, committed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -167,25 +168,56 @@ func (f *Follower) rebase(ctx context.Context) error {
 	}
 	f.basis, f.floors = pass.ID, map[hedgerow.KindID]uint64{}
 	clear(f.seen) // the pass may have read what no stream told
-	wanted := map[hedgerow.KindID]bool{}
+	closed := map[hedgerow.KindID]streamState{}
 	for _, e := range evidence {
-		k, ok := kinds[e.ID()]
-		floor, err := strconv.ParseUint(e.Revision, 10, 64)
-		if !ok || err != nil || e.CompleteRun == 0 || e.Verdict == hedgerow.Absent || e.Verdict == hedgerow.Forbidden {
-			continue // a pass must read it first
+		id := e.ID()
+		if e.Kind == "" || e.Verdict == hedgerow.Absent {
+			continue
 		}
-		if r, err := strconv.ParseUint(recorded[k.ID()], 10, 64); err == nil && r > floor {
-			floor = r
+		k, floor, err := f.follows(e, kinds, recorded[id])
+		if err != nil || floor == 0 {
+			closed[id] = streamState{err: err, at: f.Now()}
+			continue
 		}
-		f.floors[k.ID()], wanted[k.ID()] = floor, true
+		f.floors[id] = floor
 		f.open(ctx, k, floor)
 	}
 	for id, s := range f.streams {
-		if !wanted[id] {
+		if f.floors[id] == 0 {
 			f.end(id, s)
 		}
 	}
+	f.mu.Lock()
+	maps.DeleteFunc(f.states, func(id hedgerow.KindID, _ streamState) bool { return f.streams[id] == nil })
+	maps.Copy(f.states, closed)
+	f.mu.Unlock()
 	return f.report(ctx)
+}
+
+// follows says from where on a kind is to be followed: from nowhere, with the
+// reason or without one yet, unless a pass has read it whole since the fabric
+// was last changed, which may have made it another cluster's.
+func (f *Follower) follows(e hedgerow.KindEvidence, kinds map[hedgerow.KindID]hedgerow.Kind, recorded string) (k hedgerow.Kind, floor uint64, err error) {
+	k, known := kinds[e.ID()]
+	switch {
+	case e.Verdict == hedgerow.Forbidden || e.Code == hedgerow.CodeGuard || e.CompleteRun == 0 && e.Code != "":
+		return k, 0, hedgerow.Errorf(e.Code, "%s", e.Message)
+	case e.CompleteRun == 0 || !known || e.CompleteAt.Before(f.Fabric.UpdatedAt):
+		return k, 0, nil
+	}
+	if floor, err = strconv.ParseUint(e.Revision, 10, 64); err != nil || floor == 0 {
+		return k, 0, unordered(f.Fabric.Name, e.Revision)
+	}
+	if r, err := strconv.ParseUint(recorded, 10, 64); err == nil && r > floor {
+		floor = r
+	}
+	return k, floor, nil
+}
+
+// unordered says that changes cannot be put in order.
+func unordered(fabric, revision string) error {
+	return hedgerow.Errorf(hedgerow.CodeGarbage, "the API server's resourceVersion %q is not a number, so that changes cannot be put in order", revision).
+		WithHint("Set the fabric to passes only: hedgerow fabric edit %s --mode poll", fabric)
 }
 
 // kinds returns the kinds that evidence is of. Those that are streamed as they

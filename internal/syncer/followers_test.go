@@ -233,6 +233,12 @@ func TestFollowersRefused(t *testing.T) {
 			h.Errorf("%d attempts in an hour", more)
 		}
 		m.refuses(nil)
+		fresh, err := h.db.FabricByID(h.Context(), f.ID)
+		if err != nil {
+			h.Fatal(err)
+		}
+		h.fabric = fresh
+		h.pass() // a changed fabric may be another cluster
 		h.following()
 	})
 }

@@ -26,7 +26,8 @@ type stream struct {
 // streamState is how one stream is: open, or why not.
 type streamState struct {
 	open bool
-	err  error // nil: not tried yet
+	err  error     // nil: not tried yet
+	at   time.Time // of the error
 }
 
 // run streams until ctx is done.
@@ -52,7 +53,7 @@ func (s *stream) run(ctx context.Context) {
 			continue // servers end streams now and then
 		}
 		s.follower.Log.Info("watch ended", "fabric", s.follower.Fabric.Name, "kind", s.kind.ID().String(), "error", err.Error())
-		s.follower.tell(s.kind.ID(), streamState{err: err})
+		s.follower.tell(s.kind.ID(), streamState{err: err, at: s.follower.Now()})
 		switch hedgerow.CodeOf(err) {
 		case hedgerow.CodeExpired, hedgerow.CodeGarbage, hedgerow.CodeTooLarge:
 			// Only a new list says what happened in between.
@@ -106,8 +107,7 @@ func (s *stream) await(ctx context.Context, demand func(context.Context)) {
 func (s *stream) saw(ctx context.Context, seen hedgerow.Sighting, problem error) error {
 	revision, err := strconv.ParseUint(seen.ResourceVersion, 10, 64)
 	if err != nil {
-		return hedgerow.Errorf(hedgerow.CodeGarbage, "the API server's resourceVersion %q is not a number, so that changes cannot be put in order", seen.ResourceVersion).
-			WithHint("Set the fabric to passes only: hedgerow fabric edit %s --mode poll", s.follower.Fabric.Name)
+		return unordered(s.follower.Fabric.Name, seen.ResourceVersion)
 	}
 	if seen.Name == "" { // a bookmark, or the beginning
 		s.revision = max(s.revision, revision)
@@ -148,7 +148,7 @@ func (f *Follower) tell(id hedgerow.KindID, state streamState) {
 func (f *Follower) report(ctx context.Context) error {
 	f.mu.Lock()
 	var broken, waiting []string
-	var why error
+	var why streamState // the newest: the others may be of what was before
 	for id, s := range f.states {
 		switch {
 		case s.open:
@@ -156,8 +156,8 @@ func (f *Follower) report(ctx context.Context) error {
 			waiting = append(waiting, id.Kind)
 		default:
 			broken = append(broken, id.Kind)
-			if why == nil || s.err.Error() < why.Error() { // always the same one
-				why = s.err
+			if why.err == nil || s.at.After(why.at) || s.at.Equal(why.at) && s.err.Error() < why.err.Error() {
+				why = s
 			}
 		}
 	}
@@ -173,7 +173,9 @@ func (f *Follower) report(ctx context.Context) error {
 		if closed == n { // the others will find out one by one
 			what = "every kind"
 		}
-		return f.state(ctx, hedgerow.Broken, fmt.Sprintf("%s: %s", what, strings.TrimSuffix(why.Error(), ".")))
+		return f.state(ctx, hedgerow.Broken, fmt.Sprintf("%s: %s", what, strings.TrimSuffix(why.err.Error(), ".")))
+	case len(f.streams) == 0:
+		return f.state(ctx, hedgerow.Starting, "a pass is to read the fabric first")
 	case len(waiting) > 0:
 		return f.state(ctx, hedgerow.Starting, "connecting")
 	}

@@ -130,6 +130,7 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hedgerow.CommitTimeout)
 	defer cancel()
 	commit.Run.FinishedAt = s.Now()
+	commit.Settings = pass.Settings
 	schedule := pass.Schedule.Ended(commit.Run, q.Fabric.Policy.Interval, commit.Run.FinishedAt, rand.Float64())
 	if schedule != pass.Schedule {
 		commit.Schedule = &schedule
