@@ -162,7 +162,7 @@ func TestService(t *testing.T) {
 		{ID: "b", Problems: []hedgerow.Problem{busy}},
 		{ID: "c", TickedAt: now.Add(-10 * time.Second), Problems: []hedgerow.Problem{{Reason: "Dead"}}, Gone: true},
 	}
-	want := hedgerow.ServiceFacts{Alive: []string{"a", "b"}, TickedAt: now.Add(-10 * time.Second), Problems: []hedgerow.Problem{full, busy}}
+	want := hedgerow.ServiceFacts{Alive: []string{"a", "b"}, TickedAt: now.Add(-10 * time.Second), KeptAt: now.Add(-20 * time.Second), Problems: []hedgerow.Problem{full, busy}}
 	if diff := cmp.Diff(want, hedgerow.Service(all)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

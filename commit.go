@@ -24,11 +24,17 @@ type Pass struct {
 	Run Run
 	// Before is what the newest earlier pass with evidence proved.
 	Before   []KindEvidence
-	Schedule Schedule  // as it was when the pass began
-	Settings time.Time // when the fabric's settings had last been changed by then
+	Schedule Schedule // as it was when the pass began
+	Settings Settings // of the fabric, as it began
 	// End lets go of the fabric. A pass that ends without a commit is closed
 	// as interrupted by the next process.
 	End func()
+}
+
+// Settings identify what a pass was made with.
+type Settings struct {
+	Changed time.Time // when the fabric had last been changed
+	Cluster string    // which one was read
 }
 
 // A Commit is everything that one run changes.
@@ -37,9 +43,9 @@ type Commit struct {
 	Kinds []Kind // as served now
 	Known []Kind // as recorded when the run began
 	Moves []Move // at most one a kind
-	// Settings is the Pass's: a reading is worth nothing when they have changed
-	// since. The zero time takes it as it is.
-	Settings time.Time
+	// Settings are the Pass's: what was read of another cluster than the
+	// fabric's is worth nothing. The zero value takes it as it is.
+	Settings Settings
 	// Schedule is the fabric's from now on, nil when it stays as it is.
 	Schedule *Schedule
 }

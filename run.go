@@ -23,7 +23,7 @@ const TriggerFollow = "follow"
 type Run struct {
 	ID            int64
 	FabricID      int64
-	Trigger       string // manual, schedule, webhook, follow
+	Trigger       string // manual, schedule, gap (asked for by a follower), webhook, follow
 	Actor         string // who asked for it
 	StartedAt     time.Time
 	FinishedAt    time.Time // zero while running

@@ -106,7 +106,7 @@ func servingProblems(labels map[string]string, f hedgerow.Facts, s hedgerow.Stat
 	next := func(what string) string {
 		return map[string]string{"waiting": what + " in 3m", "now": what + " has been due for 0s", "late": what + " has been due for 2m"}[labels["next"]]
 	}
-	open := "The breaker has been open for 20m, after %d failed passes in a row: the cluster is only probed, " + next("next")
+	open := "The breaker has been open for 20m, after %d failed passes in a row: no pass is made before the cluster answers a probe, the " + next("next")
 	tick, failed := labels["tick"], labels["failures"]
 	if want := map[string]string{
 		"suspended": "Suspended.",

@@ -37,6 +37,7 @@ const (
 type ServiceFacts struct {
 	Alive    []string  // the ids of the processes that live
 	TickedAt time.Time // the newest tick of any process, alive or not
+	KeptAt   time.Time // the newest of those that live
 	Problems []Problem // of those alive, and of the record itself
 }
 
@@ -51,6 +52,9 @@ func Service(all []Process) ServiceFacts {
 			continue
 		}
 		s.Alive = append(s.Alive, p.ID)
+		if p.TickedAt.After(s.KeptAt) {
+			s.KeptAt = p.TickedAt
+		}
 		s.Problems = append(s.Problems, p.Problems...)
 	}
 	return s

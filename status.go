@@ -263,7 +263,7 @@ func schedule(f Facts, now time.Time) Facet {
 	case !kept(f, now):
 		return Facet{"unkept", every + ", but " + unkept(f, now)}
 	case !f.Schedule.OpenSince.IsZero():
-		s := fmt.Sprintf("The breaker has been open for %s, after %d failed passes in a row: the cluster is only probed, ", Age(now.Sub(f.Schedule.OpenSince)), f.Schedule.Failures) + until("next", f.Schedule.Next, now)
+		s := fmt.Sprintf("The breaker has been open for %s, after %d failed passes in a row: no pass is made before the cluster answers a probe, the ", Age(now.Sub(f.Schedule.OpenSince)), f.Schedule.Failures) + until("next", f.Schedule.Next, now)
 		if !f.Schedule.ProbedAt.IsZero() {
 			s = strings.TrimSuffix(s, ".") + fmt.Sprintf("; the last probe, %s ago, found: %s", Age(now.Sub(f.Schedule.ProbedAt)), ended(f.Schedule.ProbeError))
 		}
@@ -293,7 +293,7 @@ func until(what string, at, now time.Time) string {
 
 // kept reports whether a process that lives has looked for due fabrics of late.
 func kept(f Facts, now time.Time) bool {
-	return len(f.Service.Alive) > 0 && now.Sub(f.Service.TickedAt).Abs() <= Lease
+	return len(f.Service.Alive) > 0 && now.Sub(f.Service.KeptAt).Abs() <= Lease
 }
 
 func unkept(f Facts, now time.Time) string {

@@ -154,7 +154,7 @@ func running(since time.Duration) func(*hedgerow.Facts) {
 }
 
 func ticked(ago time.Duration) func(*hedgerow.Facts) {
-	return func(f *hedgerow.Facts) { f.Service.TickedAt = now.Add(-ago) }
+	return func(f *hedgerow.Facts) { f.Service.TickedAt, f.Service.KeptAt = now.Add(-ago), now.Add(-ago) }
 }
 
 func alive(ids ...string) func(*hedgerow.Facts) {

@@ -109,7 +109,7 @@ type patient struct {
 
 var (
 	failedAll = func(sentence string) string { return "Run N failed: ask which APIs are served: " + sentence }
-	retrying  = "retrying: A reading is due every 30s, but the last pass failed, the first in a row: the next try in AGE."
+	retrying  = "retrying: A reading is due every 30s, but the last pass failed: the next try in AGE."
 )
 
 const (

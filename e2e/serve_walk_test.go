@@ -213,7 +213,7 @@ func TestServeBreakerByHand(t *testing.T) {
 	}
 	s := lab.Start(t, h, "serve")
 	open := ill("failed", failedAll("HOST refused the connection. Is the API server running, and is the port right?"),
-		"open: The breaker has been open for AGE, after 5 failed passes in a row: the cluster is only probed, next in AGE.", "-NotStalled", 48)
+		"open: The breaker has been open for AGE, after 5 failed passes in a row: no pass is made before the cluster answers a probe, the next in AGE.", "-NotStalled", 48)
 	open.conditions["Scheduled"] = "+Open"
 	b.await(t, "f", soon, open)
 	metrics := func(open, failures float64) {
@@ -254,11 +254,11 @@ func TestServeBreaker(t *testing.T) {
 	}
 	begun := time.Now()
 	open := want{badge: "Error", facets: map[string]string{
-		"schedule": "open: The breaker has been open for AGE, after 5 failed passes in a row: the cluster is only probed, next in AGE.",
+		"schedule": "open: The breaker has been open for AGE, after 5 failed passes in a row: no pass is made before the cluster answers a probe, the next in AGE.",
 	}}
 	b.awaitAll(t, 10*time.Minute, map[string]want{"watched": open, "polled": open})
 	t.Logf("open after %s", time.Since(begun).Round(time.Second))
-	open.facets["schedule"] = "open: The breaker has been open for AGE, after 5 failed passes in a row: the cluster is only probed, next in AGE; the last probe, AGE ago, found: probe: HOST refused the connection."
+	open.facets["schedule"] = "open: The breaker has been open for AGE, after 5 failed passes in a row: no pass is made before the cluster answers a probe, the next in AGE; the last probe, AGE ago, found: probe: HOST refused the connection."
 	b.awaitAll(t, 6*time.Minute, map[string]want{"watched": open, "polled": open})
 	for _, p := range []*wire.Proxy{watched, polled} {
 		p.Clear()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -198,12 +199,20 @@ func (a *app) facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, err
 	if err != nil {
 		return facts, err
 	}
-	processes, err := a.db.Processes(ctx)
-	facts.Service = hedgerow.Service(processes)
-	if full := a.db.Space(); full != nil {
-		facts.Service.Problems = append(facts.Service.Problems, hedgerow.Problem{Reason: "DiskFull", Message: full.Error(), Since: a.now()})
-	}
+	facts.Service, _, err = a.service(ctx)
 	return facts, err
+}
+
+// service returns what the record shows of the processes that keep it up to
+// date.
+func (a *app) service(ctx context.Context) (hedgerow.ServiceFacts, []hedgerow.Process, error) {
+	processes, err := a.db.Processes(ctx)
+	s := hedgerow.Service(processes)
+	told := slices.ContainsFunc(s.Problems, func(p hedgerow.Problem) bool { return p.Reason == "DiskFull" })
+	if full := a.db.Space(); full != nil && !told {
+		s.Problems = append(s.Problems, hedgerow.Problem{Reason: "DiskFull", Message: full.Error(), Since: a.now()})
+	}
+	return s, processes, err
 }
 
 // kinds returns the kinds recorded for a fabric, with what we know of them.

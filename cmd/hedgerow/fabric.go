@@ -141,9 +141,9 @@ func (a *app) fabricEdit() *cobra.Command {
 
 // fabricSuspend is the command suspend, or resume.
 func (a *app) fabricSuspend(suspend bool) *cobra.Command {
-	word, short := "resume", "Observe a suspended fabric again, beginning at once"
+	word, done, short := "resume", "resumed", "Observe a suspended fabric again, beginning at once"
 	if suspend {
-		word, short = "suspend", "Stop observing a fabric; what is recorded of it stays"
+		word, done, short = "suspend", "suspended", "Stop observing a fabric; what is recorded of it stays"
 	}
 	return &cobra.Command{
 		Use: word + " NAME", Short: short, Args: exactly("NAME"), Example: "  hedgerow fabric " + word + " lab",
@@ -153,14 +153,14 @@ func (a *app) fabricSuspend(suspend bool) *cobra.Command {
 				return err
 			}
 			if f.Suspended == suspend {
-				a.note("fabric %s is %sd already", f.Name, word)
+				a.note("fabric %s is %s already", f.Name, done)
 				return nil
 			}
 			f.Suspended = suspend
 			if err := a.db.UpdateFabric(cmd.Context(), f, nil, a.now()); err != nil {
 				return err
 			}
-			fmt.Fprintf(a.out, "fabric %s %sd\n", f.Name, word)
+			fmt.Fprintf(a.out, "fabric %s %s\n", f.Name, done)
 			return nil
 		},
 	}

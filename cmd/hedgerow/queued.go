@@ -39,8 +39,8 @@ func (a *app) syncQueued(ctx context.Context, f hedgerow.Fabric) (run hedgerow.R
 		if err != nil {
 			return err
 		}
-		if newest.Outcome == hedgerow.Running || newest.ID == before.ID && before.Outcome != hedgerow.Running {
-			return a.worked(ctx, db) // not yet
+		if newest.Outcome == hedgerow.Running || newest.ID == before.ID && before.Outcome != hedgerow.Running { // not yet
+			return a.stillComing(ctx, db, f)
 		}
 		if run, err = db.Run(ctx, newest.ID); err != nil {
 			return err
@@ -54,6 +54,21 @@ func (a *app) syncQueued(ctx context.Context, f hedgerow.Fabric) (run hedgerow.R
 		err = hedgerow.Errorf(hedgerow.CodeInterrupted, "not waited for: the pass is still asked for").WithHint("See what became of it: hedgerow runs -F %s", f.Name)
 	}
 	return run, err
+}
+
+// stillComing fails when the pass that was asked for will not come.
+func (a *app) stillComing(ctx context.Context, db *store.DB, f hedgerow.Fabric) error {
+	if err := a.worked(ctx, db); err != nil {
+		return err
+	}
+	if err := db.CloseInterrupted(ctx, a.now()); err != nil {
+		return err
+	}
+	now, err := db.FabricByID(ctx, f.ID)
+	if err == nil && now.Suspended {
+		err = hedgerow.Errorf(hedgerow.CodeSuspended, "fabric %s has been suspended", f.Name).WithHint("Resume it: hedgerow fabric resume %s", f.Name)
+	}
+	return err
 }
 
 // worked fails when no process works the queue.

@@ -48,7 +48,7 @@ WatchdogSec is honoured.`,
 			return a.serve(cmd.Context(), "serve", f)
 		},
 	}
-	f.register(cmd)
+	f.register(cmd, "127.0.0.1:8081")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the web port")
 	return cmd
 }
@@ -71,13 +71,13 @@ of use on another machine than theirs.`,
 			return a.serve(cmd.Context(), "worker", f)
 		},
 	}
-	f.register(cmd)
+	f.register(cmd, "")
 	return cmd
 }
 
-func (f *serveFlags) register(cmd *cobra.Command) {
+func (f *serveFlags) register(cmd *cobra.Command, metrics string) {
 	p := cmd.Flags()
 	p.IntVar(&f.workers, "workers", 2*runtime.NumCPU(), "passes at a time in this process")
 	p.DurationVar(&f.grace, "grace", 20*time.Second, "time for passes under way to end when stopped")
-	p.StringVar(&f.metrics, "metrics-listen", "127.0.0.1:8081", `address of /metrics and /debug/pprof, "" for none`)
+	p.StringVar(&f.metrics, "metrics-listen", metrics, `address of /metrics and /debug/pprof, "" for none`)
 }

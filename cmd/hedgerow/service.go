@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -47,7 +48,7 @@ func (a *app) serve(ctx context.Context, role string, f serveFlags) error {
 		return err
 	}
 	db.SetPasses(f.workers)
-	tracing, stopTracing, err := httpd.Tracing(ctx, a.environ, version())
+	tracing, stopTracing, err := httpd.Tracing(ctx, a.environ, version(), a.log)
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (a *app) serve(ctx context.Context, role string, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.Watch(fleet{a}, s.engine)
+	s.metrics.Watch(&fleet{app: a}, s.engine)
 	gone := make(chan struct{}, 1)
 	s.member = &jobs.Member{Process: s.process, Session: session, Reaper: db, Engine: s.engine, Full: store.Full, Now: a.now, Log: a.log, Gone: func() {
 		select {
@@ -121,11 +122,13 @@ func (s *service) run(ctx context.Context, db *store.DB) error {
 	if s.flags.workers > 0 {
 		start(&work, ctx, "followers", s.followers.Run)
 	}
+	start(&ground, base, "clients", s.clients.prune)
 	start(&ground, base, "systemd", s.supervised)
 	s.log.Info("started", "process", s.process.ID, "role", s.process.Role, "workers", s.flags.workers, "engine", db.Engine(), "release", s.process.Release)
 	<-ctx.Done()
 	s.log.Info("stopping", "grace", s.flags.grace)
 	close(s.draining)
+	s.member.Drain(base)
 	work.Wait()
 	stopBase()
 	ground.Wait()
@@ -204,7 +207,7 @@ func (s *service) follower(ctx context.Context, f hedgerow.Fabric) (*syncer.Foll
 	return &syncer.Follower{
 		Store: s.db, Source: c, Fabric: f, Process: s.process.ID, Merge: kinds.Merge, Wake: sub.C(), Now: s.now, Log: s.log,
 		Demand: func(ctx context.Context) error {
-			_, err := s.engine.Request(ctx, f.ID, jobs.Resume, "follower")
+			_, err := s.engine.Request(ctx, f.ID, jobs.Gap, "follower")
 			return err
 		},
 	}, sub.Close, nil
@@ -214,20 +217,12 @@ func (s *service) follower(ctx context.Context, f hedgerow.Fabric) (*syncer.Foll
 func (s *service) ready(ctx context.Context) []httpd.Check {
 	checks := []httpd.Check{{Name: "record"}}
 	_, checks[0].Err = s.db.Clock(ctx)
-	if age := s.now().Sub(s.member.BeatAt()); age > hedgerow.Lease {
-		checks = append(checks, httpd.Check{Name: "report", Err: hedgerow.Errorf(hedgerow.CodeStore, "the process could not report itself for %s", hedgerow.Age(age))})
-	} else {
-		checks = append(checks, httpd.Check{Name: "report"})
-	}
+	checks = append(checks, s.recent("report", s.member.BeatAt(), hedgerow.Lease, "the process has not reported itself"))
 	if s.flags.workers > 0 {
-		c := httpd.Check{Name: "schedule"}
-		if age := s.now().Sub(s.engine.TickedAt()); age > hedgerow.Lateness {
-			c.Err = hedgerow.Errorf(hedgerow.CodeInternal, "the schedule has not been looked at for %s", hedgerow.Age(age))
-		}
-		checks = append(checks, c)
+		checks = append(checks, s.recent("schedule", s.engine.TickedAt(), hedgerow.Lateness, "nobody has looked at the schedule"))
 	}
 	for _, p := range s.member.Problems() {
-		checks = append(checks, httpd.Check{Name: p.Reason, Err: errors.New(p.Message)})
+		checks = append(checks, httpd.Check{Name: p.Reason, Err: errors.New(hedgerow.OneLine(s.redactor.Text(p.Message)))})
 	}
 	select {
 	case <-s.draining:
@@ -237,28 +232,63 @@ func (s *service) ready(ctx context.Context) []httpd.Check {
 	return checks
 }
 
-// fleet is every fabric as the record has it, for the metrics.
-type fleet struct{ *app }
+// recent is a check that something was done of late.
+func (s *service) recent(name string, at time.Time, most time.Duration, otherwise string) (c httpd.Check) {
+	c.Name = name
+	switch age := s.now().Sub(at); {
+	case at.IsZero():
+		c.Err = errors.New(otherwise + " yet")
+	case age > most:
+		c.Err = fmt.Errorf("%s for %s", otherwise, hedgerow.Age(age))
+	}
+	return c
+}
+
+// fleet is every fabric as the record has it, for the metrics. What has not
+// moved since it was last read is not read again.
+type fleet struct {
+	*app
+	mu   sync.Mutex
+	last map[int64]fleetEntry
+}
+
+type fleetEntry struct {
+	moment hedgerow.Moment
+	state  httpd.FabricState
+}
 
 // Fleet returns the fabrics and the processes.
-func (f fleet) Fleet(ctx context.Context) ([]httpd.FabricState, []hedgerow.Process, error) {
+func (f *fleet) Fleet(ctx context.Context) ([]httpd.FabricState, []hedgerow.Process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	moments, err := f.db.Moments(ctx) // before the rest: what moves meanwhile is read again
+	if err != nil {
+		return nil, nil, err
+	}
 	fabrics, err := f.db.Fabrics(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	processes, err := f.db.Processes(ctx)
+	service, processes, err := f.service(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	all := make([]httpd.FabricState, len(fabrics))
+	now := make(map[int64]fleetEntry, len(fabrics))
 	for i, fab := range fabrics {
-		all[i].Fabric = fab
-		if all[i].Facts, err = f.facts(ctx, fab); err != nil {
-			return nil, nil, err
+		e, ok := f.last[fab.ID]
+		if !ok || e.moment != moments[fab.ID] {
+			e = fleetEntry{moment: moments[fab.ID], state: httpd.FabricState{Fabric: fab}}
+			if e.state.Facts, err = syncer.Facts(ctx, f.db, fab, kinds.Agents); err != nil {
+				return nil, nil, err
+			}
+			if e.state.Kinds, err = f.db.Evidence(ctx, fab.ID); err != nil {
+				return nil, nil, err
+			}
 		}
-		if all[i].Kinds, err = f.db.Evidence(ctx, fab.ID); err != nil {
-			return nil, nil, err
-		}
+		now[fab.ID], all[i] = e, e.state
+		all[i].Facts.Service = service
 	}
+	f.last = now
 	return all, processes, nil
 }

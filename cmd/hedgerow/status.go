@@ -51,13 +51,28 @@ told from the record; no cluster is contacted.`,
 				return err
 			}
 			if !watch {
-				return a.status(cmd.Context(), args, o)
+				all, err := a.statuses(cmd.Context(), args)
+				if err != nil {
+					return err
+				}
+				return a.showStatuses(all, o)
 			}
+			screen := o == "" && terminal(a.out)
+			last := ""
 			return a.whenever(cmd.Context(), func(ctx context.Context) error {
-				if o == "" && terminal(a.out) {
+				all, err := a.statuses(ctx, args)
+				if err != nil {
+					return err
+				}
+				now := essence(all)
+				if now == last && !screen {
+					return nil
+				}
+				last = now
+				if screen {
 					fmt.Fprint(a.out, clearScreen)
 				}
-				return a.status(ctx, args, o)
+				return a.showStatuses(all, o)
 			})
 		},
 	}
@@ -66,20 +81,35 @@ told from the record; no cluster is contacted.`,
 	return cmd
 }
 
-// status shows the named fabric, or all of them.
-func (a *app) status(ctx context.Context, args []string, o string) error {
+// essence is what of statuses does not change by the mere passing of time.
+func essence(all []statusJSON) string {
+	var b strings.Builder
+	for _, s := range all {
+		fmt.Fprintln(&b, s.Fabric, s.Badge, s.Version, s.Objects, s.LastComplete)
+		for _, f := range []hedgerow.Facet{s.Facets.Connection, s.Facets.Observation, s.Facets.Drift, s.Facets.Health, s.Facets.Schedule, s.Facets.Follow} {
+			fmt.Fprintln(&b, f.State)
+		}
+		for _, c := range s.Conditions {
+			fmt.Fprintln(&b, c.Type, c.Status, c.Reason)
+		}
+	}
+	return b.String()
+}
+
+// statuses returns that of the named fabric, or of all of them.
+func (a *app) statuses(ctx context.Context, args []string) ([]statusJSON, error) {
 	db, err := a.store(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fabrics, err := db.Fabrics(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(args) == 1 {
 		f, err := db.Fabric(ctx, args[0])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		fabrics = []hedgerow.Fabric{f}
 	}
@@ -87,14 +117,18 @@ func (a *app) status(ctx context.Context, args []string, o string) error {
 	for _, f := range fabrics {
 		facts, err := a.facts(ctx, f)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		ev, err := db.Evidence(ctx, f.ID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, describeStatus(f, facts, ev, a.now()))
 	}
+	return all, nil
+}
+
+func (a *app) showStatuses(all []statusJSON, o string) error {
 	if o == "json" {
 		return a.json(all)
 	}

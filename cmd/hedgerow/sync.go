@@ -35,7 +35,8 @@ where it goes ahead of scheduled ones; then only the record must be in reach.
 
 Exit codes: 0 every kind was read, 3 some were not, 1 none was.`,
 		Example: `  hedgerow sync lab
-  hedgerow sync --all -o json`,
+  hedgerow sync --all -o json
+  hedgerow sync lab --queue`,
 		Args: between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := format(o, "", "json"); err != nil {
@@ -131,7 +132,7 @@ func (a *app) syncFabrics(ctx context.Context, all bool, args []string) ([]hedge
 	}
 	f, err := a.fabric(ctx, strings.Join(args, ""))
 	if err == nil && f.Suspended {
-		err = hedgerow.Errorf(hedgerow.CodeSuspended, "fabric %s is suspended", f.Name).WithHint("Resume it: hedgerow fabric edit %s --resume", f.Name)
+		err = hedgerow.Errorf(hedgerow.CodeSuspended, "fabric %s is suspended", f.Name).WithHint("Resume it: hedgerow fabric resume %s", f.Name)
 	}
 	return []hedgerow.Fabric{f}, err
 }

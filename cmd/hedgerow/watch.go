@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,8 +16,12 @@ import (
 // clearScreen puts a terminal's cursor at the top of an empty screen.
 const clearScreen = "\x1b[H\x1b[2J"
 
-// whenever calls show now, and again whenever a fabric has moved on, until ctx
-// is done, which is how people end it.
+// again is how often what is shown is looked at though no fabric has moved on:
+// ages grow, and a process that dies moves nothing.
+const again = 2 * time.Second
+
+// whenever calls show now, and again whenever a fabric has moved on, and now
+// and then, until ctx is done, which is how people end it.
 func (a *app) whenever(ctx context.Context, show func(context.Context) error) error {
 	db, err := a.store(ctx)
 	if err != nil {
@@ -28,6 +33,8 @@ func (a *app) whenever(ctx context.Context, show func(context.Context) error) er
 	eg, groupCtx := errgroup.WithContext(ctx)
 	eg.Go(func() error { return hub.Run(groupCtx, db) })
 	eg.Go(func() error {
+		t := time.NewTicker(again)
+		defer t.Stop()
 		for {
 			if err := show(groupCtx); err != nil {
 				return err
@@ -36,6 +43,7 @@ func (a *app) whenever(ctx context.Context, show func(context.Context) error) er
 			case <-groupCtx.Done():
 				return groupCtx.Err()
 			case <-sub.C():
+			case <-t.C:
 			}
 		}
 	})
@@ -49,6 +57,7 @@ func (a *app) whenever(ctx context.Context, show func(context.Context) error) er
 func (g *getting) watch(ctx context.Context, fabrics func(context.Context) ([]hedgerow.Fabric, error), words string, show func() error) error {
 	type object struct{ fabric, kind, namespace, name string }
 	var seen map[object]string
+	warned := map[string]string{}
 	return g.whenever(ctx, func(ctx context.Context) error {
 		fs, err := fabrics(ctx)
 		if err != nil {
@@ -76,6 +85,9 @@ func (g *getting) watch(ctx context.Context, fabrics func(context.Context) ([]he
 			}
 		}
 		seen = now
+		if err := g.warnUnfollowed(ctx, fs, warned); err != nil {
+			return err
+		}
 		switch {
 		case first:
 			return show()
@@ -84,4 +96,21 @@ func (g *getting) watch(ctx context.Context, fabrics func(context.Context) ([]he
 		}
 		return g.tables(true)
 	})
+}
+
+// warnUnfollowed says of which fabrics changes do not come in as they happen,
+// once for each reason.
+func (g *getting) warnUnfollowed(ctx context.Context, fabrics []hedgerow.Fabric, warned map[string]string) error {
+	for _, f := range fabrics {
+		facts, err := g.facts(ctx, f)
+		if err != nil {
+			return err
+		}
+		facet := hedgerow.StatusOf(facts, g.now()).Facets.Follow
+		if facet.State != "following" && facet.State != warned[f.Name] {
+			g.note("WARNING: fabric %s: %s", f.Name, hedgerow.OneLine(facet.Sentence))
+		}
+		warned[f.Name] = facet.State
+	}
+	return nil
 }

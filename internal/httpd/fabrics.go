@@ -23,7 +23,7 @@ var (
 	interval       = desc("fabric_interval_seconds", "Time between two scheduled passes. Absent when passes are made on request only.", "fabric")
 	nextRun        = desc("fabric_next_run_timestamp_seconds", "When the next pass is due. Absent when passes are made on request only.", "fabric")
 	failures       = desc("fabric_failures", "Passes in a row that failed through the cluster's fault.", "fabric")
-	breaker        = desc("fabric_breaker_open", "1 while the cluster is only probed, after too many failures; otherwise 0.", "fabric")
+	breaker        = desc("fabric_breaker_open", "1 while no scheduled pass is made before the cluster answers a probe, after too many failures; otherwise 0.", "fabric")
 	following      = desc("fabric_following", "1 while changes come in as they happen, 0 while they should but do not. Absent when passes alone are wanted.", "fabric")
 	openChanges    = desc("fabric_open_changes", "Differences between Git and cluster. Absent without a repository, and before the first complete reading.", "fabric")
 	agents         = desc("fabric_agents", "Switch agents by state, when last read.", "fabric", "state")

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"log/slog"
 	"net/url"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ const (
 // that environ names, or drops them when it names none. The exporter reads
 // its other settings, OTEL_EXPORTER_OTLP_*, from the process's environment; it
 // speaks HTTP only. shutdown sends what is left. Nothing global is set.
-func Tracing(ctx context.Context, environ []string, release string) (_ trace.TracerProvider, shutdown func(context.Context) error, err error) {
+func Tracing(ctx context.Context, environ []string, release string, log *slog.Logger) (_ trace.TracerProvider, shutdown func(context.Context) error, err error) {
 	set := map[string]string{}
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
@@ -62,8 +63,23 @@ func Tracing(ctx context.Context, environ []string, release string) (_ trace.Tra
 	if err != nil {
 		return nil, nil, hedgerow.Errorf(hedgerow.CodeInvalid, "describe the process in spans: %w", err)
 	}
-	p := sdk.NewTracerProvider(sdk.WithBatcher(exporter, sdk.WithExportTimeout(exportTimeout)), sdk.WithResource(of))
+	p := sdk.NewTracerProvider(sdk.WithBatcher(quiet{exporter, log}, sdk.WithExportTimeout(exportTimeout)), sdk.WithResource(of))
 	return p, p.Shutdown, nil
+}
+
+// quiet logs what an exporter fails with, where the library would write it to
+// standard error in a way of its own.
+type quiet struct {
+	sdk.SpanExporter
+	log *slog.Logger
+}
+
+// ExportSpans sends spans; those that could not be sent are lost.
+func (q quiet) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) error {
+	if err := q.SpanExporter.ExportSpans(ctx, spans); err != nil {
+		q.log.Warn("traces not sent", "error", err.Error())
+	}
+	return nil
 }
 
 // exportTimeout bounds one batch, retries included.

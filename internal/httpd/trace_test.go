@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -88,7 +89,7 @@ func TestTracing(t *testing.T) {
 				t.Setenv(name, value)
 			}
 			global := otel.GetTracerProvider()
-			p, shutdown, err := httpd.Tracing(t.Context(), os.Environ(), "1.2.3")
+			p, shutdown, err := httpd.Tracing(t.Context(), os.Environ(), "1.2.3", slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,7 +123,7 @@ func TestNoTracing(t *testing.T) {
 		{set, "OTEL_TRACES_EXPORTER=none"},
 		{set, "OTEL_SDK_DISABLED=True"},
 	} {
-		p, shutdown, err := httpd.Tracing(t.Context(), environ, "1")
+		p, shutdown, err := httpd.Tracing(t.Context(), environ, "1", slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(environ, err)
 		}
@@ -150,7 +151,7 @@ func TestTracingRefuses(t *testing.T) {
 			"OTEL_EXPORTER_OTLP_PROTOCOL is grpc, but spans are sent over HTTP only: use http/protobuf, and the receiver's port for it (4318 by default)",
 		},
 	} {
-		_, _, err := httpd.Tracing(t.Context(), tc.environ, "1")
+		_, _, err := httpd.Tracing(t.Context(), tc.environ, "1", slog.New(slog.DiscardHandler))
 		if err == nil || err.Error() != tc.want || hedgerow.CodeOf(err) != hedgerow.CodeInvalid {
 			t.Errorf("%v: %v, not %s", tc.environ, err, tc.want)
 		}

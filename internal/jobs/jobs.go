@@ -15,7 +15,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -105,11 +104,11 @@ type queue interface {
 // The lanes of the queue, in the order in which they go.
 const (
 	Manual   = "manual"   // somebody waits for it
-	Resume   = "resume"   // a follower cannot go on without it
+	Gap      = "gap"      // a follower cannot go on without it
 	Schedule = "schedule" // its time has come
 )
 
-var priorities = map[string]int{Manual: 1, Resume: 2, Schedule: 3}
+var priorities = map[string]int{Manual: 1, Gap: 2, Schedule: 3}
 
 // New brings the queue's tables up to date and returns an engine that does
 // nothing until Run, but takes requests.
@@ -299,6 +298,3 @@ func (e *Engine) Depth(ctx context.Context) (waiting int, oldest time.Duration, 
 	}
 	return len(list.Jobs), max(oldest, 0), nil
 }
-
-// String names the engine in messages.
-func (e *Engine) String() string { return fmt.Sprintf("engine %s", e.conf.ID) }

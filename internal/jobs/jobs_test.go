@@ -138,7 +138,7 @@ func TestMeet(t *testing.T) {
 				})
 			}
 			eg.Go(func() error { return b.tick(b.Context()) })
-			eg.Go(func() error { _, err := b.Request(b.Context(), f.ID, Resume, "follower"); return err })
+			eg.Go(func() error { _, err := b.Request(b.Context(), f.ID, Gap, "follower"); return err })
 			if err := eg.Wait(); err != nil {
 				b.Fatal(err)
 			}
@@ -174,7 +174,7 @@ func (b *bench) workFor() (stop func()) {
 // TestAgain: every request that is made after a pass gets another, however
 // soon, and whatever became of the requests before it.
 func TestAgain(t *testing.T) {
-	for _, lane := range []string{Manual, Resume} {
+	for _, lane := range []string{Manual, Gap} {
 		t.Run(lane, func(t *testing.T) {
 			onBoth(t, 2, func(b *bench) {
 				f := b.fabric("a", func(f *hedgerow.Fabric) { f.Policy.Interval = hedgerow.Manual })
@@ -240,7 +240,7 @@ func TestManualFirst(t *testing.T) {
 			fabrics = append(fabrics, b.fabric(fmt.Sprintf("f%d", i)))
 		}
 		b.keepOnce()
-		b.request(fabrics[4], Resume)
+		b.request(fabrics[4], Gap)
 		b.request(fabrics[7], Manual)
 		b.elapse(time.Second) // a pass begins after it was due
 		b.work()
@@ -281,7 +281,7 @@ func TestOnce(t *testing.T) {
 		for range 5 {
 			for _, f := range fabrics {
 				b.request(f, Manual)
-				b.request(f, Resume)
+				b.request(f, Gap)
 			}
 			b.keepOnce()
 			for range fabrics {

@@ -37,9 +37,11 @@ type Member struct {
 	Now  func() time.Time
 	Log  *slog.Logger
 
-	mu   sync.Mutex
-	last time.Time // of the last beat that was recorded
-	own  map[string]hedgerow.Problem
+	beating  sync.Mutex
+	mu       sync.Mutex
+	draining bool
+	last     time.Time // of the last beat that was recorded
+	own      map[string]hedgerow.Problem
 }
 
 // beatTimeout bounds one beat.
@@ -66,12 +68,23 @@ func (m *Member) Run(ctx context.Context) error {
 	}
 }
 
+// Drain tells the others that the process takes on no more work, so that they
+// share it among themselves.
+func (m *Member) Drain(ctx context.Context) {
+	m.mu.Lock()
+	m.draining = true
+	m.mu.Unlock()
+	m.beat(ctx)
+}
+
 // soon is the wait for what happens right after the start.
 const soon = 200 * time.Millisecond
 
 // beat reports the process once. It was early when the process did not keep the
 // schedule yet, so that this is what was recorded.
 func (m *Member) beat(ctx context.Context) (early bool) {
+	m.beating.Lock()
+	defer m.beating.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	space := m.Reaper.Space()
@@ -79,6 +92,11 @@ func (m *Member) beat(ctx context.Context) (early bool) {
 		m.set("DiskFull", space)
 	}
 	p := m.Process
+	m.mu.Lock()
+	if m.draining {
+		p.Workers = 0
+	}
+	m.mu.Unlock()
 	p.Problems, p.TickedAt = m.Problems(), m.Engine.TickedAt()
 	before := m.Now()
 	err := m.Session.Beat(ctx, &p)

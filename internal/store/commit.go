@@ -14,18 +14,17 @@ import (
 
 // Commit writes a run and what it changed in one transaction, and returns the
 // fabric's version after it. A run that changed nothing writes its own row and
-// no other. A reading of a fabric whose settings were changed meanwhile is
-// refused.
+// no other. A reading of a fabric that was given another cluster meanwhile
+// is refused.
 func (db *DB) Commit(ctx context.Context, c hedgerow.Commit) (version int64, err error) {
 	r := c.Run
-	err = db.tx(ctx, "commit the run", func(tx *sql.Tx) error {
-		same, err := db.unchanged(ctx, tx, c)
+	err = db.txWithin(ctx, long, "commit the run", func(tx *sql.Tx) error {
+		same, sameCluster, err := db.current(ctx, tx, c)
 		if err != nil {
 			return err
 		}
-		if proves := slices.ContainsFunc(r.Kinds, func(e hedgerow.KindEvidence) bool { return e.CompleteRun == r.ID }); proves && !same {
-			// It may have been another cluster that was read.
-			return hedgerow.Errorf(hedgerow.CodeInterrupted, "the fabric was changed while it was read; it is due again at once")
+		if proves := slices.ContainsFunc(r.Kinds, func(e hedgerow.KindEvidence) bool { return e.CompleteRun == r.ID }); proves && !sameCluster {
+			return hedgerow.Errorf(hedgerow.CodeInterrupted, "the fabric was given another cluster while this one was read")
 		}
 		changed, err := db.saveKinds(ctx, tx, r.FabricID, c.Kinds, c.Known)
 		if err != nil {
@@ -84,15 +83,16 @@ func (db *DB) reread(ctx context.Context, tx *sql.Tx, r hedgerow.Run) error {
 	})
 }
 
-// unchanged reports whether the fabric's settings are those that a pass began
-// with.
-func (db *DB) unchanged(ctx context.Context, tx *sql.Tx, c hedgerow.Commit) (bool, error) {
-	if c.Settings.IsZero() {
-		return true, nil
+// current reports whether the fabric, and whether its cluster, is still what a
+// pass began with.
+func (db *DB) current(ctx context.Context, tx *sql.Tx, c hedgerow.Commit) (fabric, cluster bool, err error) {
+	if c.Settings.Changed.IsZero() {
+		return true, true, nil
 	}
 	var updated int64
-	err := tx.QueryRowContext(ctx, `SELECT updated_at FROM fabrics WHERE id = $1`+db.dialect.forUpdate, c.Run.FabricID).Scan(&updated)
-	return updated == micros(c.Settings), err
+	var at sql.NullString
+	err = tx.QueryRowContext(ctx, `SELECT updated_at, cluster FROM fabrics WHERE id = $1`+db.dialect.forUpdate, c.Run.FabricID).Scan(&updated, &at)
+	return updated == micros(c.Settings.Changed), at.String == c.Settings.Cluster, err
 }
 
 // writeMoves writes what a run changes of each kind.

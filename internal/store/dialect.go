@@ -173,6 +173,8 @@ const advisory = 0x48454447
 // lockPostgres takes an advisory lock, which PostgreSQL drops with the
 // connection that took it.
 func (db *DB) lockPostgres(ctx context.Context, space lockSpace, number int64) (*heldLock, error) {
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	conn, err := db.write.Conn(ctx)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,8 @@ func (db *DB) Fabric(ctx context.Context, name string) (hedgerow.Fabric, error) 
 
 // FabricByID returns the fabric of that number.
 func (db *DB) FabricByID(ctx context.Context, id int64) (hedgerow.Fabric, error) {
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	f, err := scanFabric(db.read.QueryRowContext(ctx, `SELECT `+fabricColumns+` FROM fabrics WHERE id = $1`, id).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return f, hedgerow.Errorf(hedgerow.CodeNotFound, "fabric %d has been removed", id)
@@ -168,7 +170,7 @@ func (db *DB) RemoveFabric(ctx context.Context, id int64) error {
 		return hedgerow.Errorf(hedgerow.CodeBusy, "a run of the fabric is under way").WithHint("Try again when it has ended.")
 	}
 	defer lock.unlock()
-	return db.tx(ctx, "remove the fabric", func(tx *sql.Tx) error {
+	return db.txWithin(ctx, long, "remove the fabric", func(tx *sql.Tx) error {
 		// Another fabric's run may be about to refer to a content that looks
 		// unused from here.
 		if err := db.alone(ctx, tx, "contents"); err != nil {
@@ -190,6 +192,8 @@ func (db *DB) RemoveFabric(ctx context.Context, id int64) error {
 // Credential returns what a fabric signs in to its cluster with, zero when
 // there is none.
 func (db *DB) Credential(ctx context.Context, fabric int64) (hedgerow.Secret, error) {
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	s, _, err := db.unseal(ctx, db.read, clusterSecret(fabric))
 	return s, failed("read the credential", err)
 }

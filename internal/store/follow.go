@@ -151,6 +151,8 @@ func (db *DB) Claims(ctx context.Context) (all []hedgerow.Claim, err error) {
 // Claim makes a process the follower of a fabric, unless another that lives
 // is, and reports whether it did.
 func (db *DB) Claim(ctx context.Context, fabric int64, process string, now time.Time) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	res, err := db.write.ExecContext(ctx, `INSERT INTO followers (fabric_id, process_id, state, message, since)
 		SELECT f.id, CAST($2 AS TEXT), CAST($3 AS TEXT), '', CAST($4 AS BIGINT) FROM fabrics f WHERE f.id = $1
 		ON CONFLICT (fabric_id) DO UPDATE SET process_id = excluded.process_id, state = excluded.state, message = '', since = excluded.since
@@ -164,6 +166,8 @@ func (db *DB) Claim(ctx context.Context, fabric int64, process string, now time.
 
 // Release ends a process's claim to follow a fabric.
 func (db *DB) Release(ctx context.Context, fabric int64, process string) error {
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	_, err := db.write.ExecContext(ctx, `DELETE FROM followers WHERE fabric_id = $1 AND process_id = $2`, fabric, process)
 	return failed("release the fabric", err)
 }

@@ -27,7 +27,7 @@ func (db *DB) Marks(ctx context.Context, fabric int64) (map[hedgerow.KindID][]he
 		ref
 	}
 	seen := map[key]string{}
-	err = each(ctx, db.read, func(r *sql.Rows) error {
+	err = eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		var k key
 		var rv string
 		err := r.Scan(&k.kind, &k.namespace, &k.name, &rv)
@@ -40,7 +40,7 @@ func (db *DB) Marks(ctx context.Context, fabric int64) (map[hedgerow.KindID][]he
 	all := make(map[hedgerow.KindID][]hedgerow.Mark, len(ids))
 	var id int64
 	var namespace string // one string for all objects of a namespace
-	err = each(ctx, db.read, func(r *sql.Rows) error {
+	err = eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		var m hedgerow.Mark
 		if err := r.Scan(&id, &m.Namespace, &m.Name, &m.UID, &m.ResourceVersion, digestOf{&m.Digest}); err != nil {
 			return err
@@ -96,7 +96,7 @@ func scanRecorded(scan func(...any) error, id hedgerow.KindID) (o Recorded, err 
 // EachObject calls fn with every present object of a kind, by namespace and
 // name.
 func (db *DB) EachObject(ctx context.Context, fabric int64, id hedgerow.KindID, fn func(Recorded) error) error {
-	return failed("read the objects", each(ctx, db.read, func(r *sql.Rows) error {
+	return failed("read the objects", eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		o, err := scanRecorded(r.Scan, id)
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func (db *DB) EachObject(ctx context.Context, fabric int64, id hedgerow.KindID, 
 // Named returns the present objects of a kind with that name, one for each
 // namespace that has it.
 func (db *DB) Named(ctx context.Context, fabric int64, id hedgerow.KindID, name string) (all []Recorded, err error) {
-	err = each(ctx, db.read, func(r *sql.Rows) error {
+	err = eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		o, err := scanRecorded(r.Scan, id)
 		all = append(all, o)
 		return err
@@ -119,7 +119,7 @@ func (db *DB) Named(ctx context.Context, fabric int64, id hedgerow.KindID, name 
 // Mentioning calls fn with every present object of a kind whose content holds
 // text anywhere.
 func (db *DB) Mentioning(ctx context.Context, fabric int64, id hedgerow.KindID, text string, fn func(Recorded) error) error {
-	return failed("read the objects", each(ctx, db.read, func(r *sql.Rows) error {
+	return failed("read the objects", eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		o, err := scanRecorded(r.Scan, id)
 		if err != nil {
 			return err
@@ -152,7 +152,7 @@ func (db *DB) Content(ctx context.Context, d hedgerow.Digest) ([]byte, error) {
 // Counts returns the number of present objects of each kind of a fabric.
 func (db *DB) Counts(ctx context.Context, fabric int64) (map[hedgerow.KindID]int, error) {
 	n := map[hedgerow.KindID]int{}
-	err := each(ctx, db.read, func(r *sql.Rows) error {
+	err := eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		var k hedgerow.KindID
 		var c int
 		err := r.Scan(&k.Group, &k.Kind, &c)

@@ -65,7 +65,7 @@ func (s *Session) Beat(ctx context.Context, p *hedgerow.Process) error {
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO processes (id, number, host, pid, role, release, workers, started_at, beat_at, ticked_at, problems)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-			ON CONFLICT (id) DO UPDATE SET beat_at = excluded.beat_at, ticked_at = excluded.ticked_at, problems = excluded.problems`,
+			ON CONFLICT (id) DO UPDATE SET workers = excluded.workers, beat_at = excluded.beat_at, ticked_at = excluded.ticked_at, problems = excluded.problems`,
 			p.ID, s.number, p.Host, p.PID, p.Role, p.Release, p.Workers, micros(p.StartedAt), micros(p.BeatAt), nullMicros(p.TickedAt), string(problems))
 		return err
 	})
@@ -180,6 +180,8 @@ func (db *DB) clock(ctx context.Context, q querier) (time.Time, error) {
 	if db.dialect.name == "sqlite" {
 		return db.now(), nil // a file's users share a machine
 	}
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	var us int64
 	err := q.QueryRowContext(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`).Scan(&us)
 	return fromMicros(us), err

@@ -13,21 +13,34 @@ const pruneChunk = 1000
 // its facts stand, stay. What happened to the objects is not forgotten: their
 // history keeps the number of the run.
 func (db *DB) Prune(ctx context.Context, quiet, old time.Time) (runs int64, err error) {
+	for _, which := range []struct {
+		where  string
+		before time.Time
+	}{{`r.outcome = 'complete' AND r.version_after = r.version_before`, quiet}, {`r.outcome <> 'running'`, old}} {
+		n, err := db.prune(ctx, which.where, which.before)
+		if runs += n; err != nil {
+			return runs, failed("prune the runs", err)
+		}
+	}
+	return runs, nil
+}
+
+// prune deletes in chunks, so that nobody has to wait for long.
+func (db *DB) prune(ctx context.Context, where string, before time.Time) (runs int64, err error) {
 	for {
 		res, err := db.write.ExecContext(ctx, `DELETE FROM runs WHERE id IN (
-			SELECT r.id FROM runs r WHERE r.finished_at < $1 AND r.outcome <> 'running'
-				AND (r.finished_at < $2 OR r.outcome = 'complete' AND r.version_after = r.version_before)
+			SELECT r.id FROM runs r WHERE r.finished_at < $1 AND `+where+`
 				AND r.id <> coalesce((SELECT max(id) FROM runs l WHERE l.fabric_id = r.fabric_id AND l.trigger <> 'follow' AND l.evidence IS NOT NULL), 0)
 				AND r.id <> coalesce((SELECT max(id) FROM runs c WHERE c.fabric_id = r.fabric_id AND c.trigger <> 'follow' AND c.outcome = 'complete'), 0)
 				AND r.id <> coalesce((SELECT max(id) FROM runs n WHERE n.fabric_id = r.fabric_id AND n.trigger <> 'follow'), 0)
-			LIMIT $3)`, micros(quiet), micros(old), pruneChunk)
+			LIMIT $2)`, micros(before), pruneChunk)
 		if err != nil {
-			return runs, failed("prune the runs", err)
+			return runs, err
 		}
 		n, err := res.RowsAffected()
 		runs += n
 		if err != nil || n < pruneChunk {
-			return runs, failed("prune the runs", err)
+			return runs, err
 		}
 	}
 }

@@ -50,13 +50,15 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 		// A follower that is at it commits before this pass begins, or not at
 		// all: see Amend.
 		var settings int64
-		err := tx.QueryRowContext(ctx, `SELECT version, updated_at FROM fabrics WHERE id = $1`+db.dialect.forUpdate, fabric.ID).Scan(&r.VersionBefore, &settings)
+		var cluster sql.NullString
+		err := tx.QueryRowContext(ctx, `SELECT version, updated_at, cluster FROM fabrics WHERE id = $1`+db.dialect.forUpdate, fabric.ID).Scan(&r.VersionBefore, &settings, &cluster)
 		if errors.Is(err, sql.ErrNoRows) {
 			return hedgerow.Errorf(hedgerow.CodeNotFound, "fabric %s has been removed", fabric.Name)
 		} else if err != nil {
 			return err
 		}
-		if p.Settings = fromMicros(settings); !fabric.UpdatedAt.IsZero() && micros(fabric.UpdatedAt) != settings {
+		p.Settings = hedgerow.Settings{Changed: fromMicros(settings), Cluster: cluster.String}
+		if !fabric.UpdatedAt.IsZero() && micros(fabric.UpdatedAt) != settings {
 			return hedgerow.Errorf(hedgerow.CodeBusy, "fabric %s was changed just now", fabric.Name).WithHint("Try again.")
 		}
 		now := clock()
@@ -113,7 +115,7 @@ func (db *DB) CloseInterrupted(ctx context.Context, now time.Time) error {
 		err := r.Scan(&id)
 		ids = append(ids, id)
 		return err
-	}, `SELECT fabric_id FROM runs WHERE outcome = $1`, hedgerow.Running)
+	}, `SELECT fabric_id FROM runs WHERE outcome = 'running'`)
 	if err != nil {
 		return failed("look for interrupted runs", err)
 	}

@@ -40,6 +40,8 @@ func saveSchedule(ctx context.Context, q querier, fabric int64, s hedgerow.Sched
 
 // Schedule returns a fabric's schedule.
 func (db *DB) Schedule(ctx context.Context, fabric int64) (hedgerow.Schedule, error) {
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	s, err := schedule(ctx, db.read, fabric)
 	return s, failed("read the schedule", err)
 }
@@ -71,6 +73,8 @@ func (db *DB) Due(ctx context.Context, now time.Time, limit int) (all []hedgerow
 // Advance moves a due fabric on to its next moment, unless somebody has moved
 // it since.
 func (db *DB) Advance(ctx context.Context, d hedgerow.Due, next time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	_, err := db.write.ExecContext(ctx, `UPDATE schedules SET next_run_at = $1 WHERE fabric_id = $2 AND next_run_at = $3`, nullMicros(next), d.Fabric, micros(d.At))
 	return failed("record the schedule", err)
 }
@@ -78,6 +82,8 @@ func (db *DB) Advance(ctx context.Context, d hedgerow.Due, next time.Time) error
 // NewestPass returns the newest pass of a fabric, without its evidence; its ID
 // is 0 when there has been none.
 func (db *DB) NewestPass(ctx context.Context, fabric int64) (hedgerow.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, brief)
+	defer cancel()
 	r, err := newestPass(ctx, db.read, fabric)
 	return r, failed("read the runs", err)
 }

@@ -193,21 +193,22 @@ func TestReschedule(t *testing.T) {
 	})
 }
 
-// TestChangedMeanwhile: what was read of a fabric that was changed meanwhile is
-// not recorded, for it may have been another cluster's; that nothing was is.
+// TestChangedMeanwhile: what was read of a cluster that is no longer the fabric's
+// is not recorded; that nothing was is.
 func TestChangedMeanwhile(t *testing.T) {
 	onBoth(t, func(t *testing.T, r *record) {
 		ctx := t.Context()
 		f := r.fabric(t, "lab")
 		p := r.begin(t, f)
 		defer p.End()
+		f.Cluster = &hedgerow.Cluster{Server: "https://another:6443"}
 		if err := r.UpdateFabric(ctx, f, nil, r.tick()); err != nil {
 			t.Fatal(err)
 		}
 		run := ended(p.Run, r.tick())
 		run.Kinds = []hedgerow.KindEvidence{{Group: widgets.Group, Kind: widgets.Kind, Plural: widgets.Plural, Verdict: hedgerow.Complete, CompleteRun: run.ID}}
 		_, err := r.Commit(ctx, hedgerow.Commit{Run: run, Kinds: both, Settings: p.Settings, Moves: []hedgerow.Move{firstSeen(widgets, widget("a", "u1", "1", "x"))}})
-		refused(t, err, hedgerow.CodeInterrupted, "the fabric was changed while it was read; it is due again at once")
+		refused(t, err, hedgerow.CodeInterrupted, "the fabric was given another cluster while this one was read")
 		run.Outcome, run.Kinds = hedgerow.RunFailed, nil
 		if _, err := r.Commit(ctx, hedgerow.Commit{Run: run, Settings: p.Settings}); err != nil {
 			t.Fatal(err)

@@ -97,12 +97,20 @@ func failed(op string, err error) error {
 	return &hedgerow.Error{Code: hedgerow.CodeStore, Message: op + ": " + strings.Join(strings.Fields(err.Error()), " "), Err: err}
 }
 
-// txTimeout bounds one transaction, and the reading of one query's rows.
-const txTimeout = 2 * time.Minute
+const (
+	// brief bounds what touches a few rows. Those who wait for it hold leases.
+	brief = 20 * time.Second
+	// long bounds what may touch a whole fabric.
+	long = 2 * time.Minute
+)
 
-// tx runs fn in one transaction of the writer.
+// tx runs fn, which touches a few rows, in one transaction of the writer.
 func (db *DB) tx(ctx context.Context, op string, fn func(*sql.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	return db.txWithin(ctx, brief, op, fn)
+}
+
+func (db *DB) txWithin(ctx context.Context, d time.Duration, op string, fn func(*sql.Tx) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	tx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
@@ -122,9 +130,13 @@ type querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
-// each calls fn for every row.
+// each calls fn for every one of a few rows.
 func each(ctx context.Context, q querier, fn func(*sql.Rows) error, query string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, txTimeout)
+	return eachWithin(ctx, brief, q, fn, query, args...)
+}
+
+func eachWithin(ctx context.Context, d time.Duration, q querier, fn func(*sql.Rows) error, query string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -178,7 +178,7 @@ func TestCancelled(t *testing.T) {
 				b.sync.Store = &cut{Store: b.db, cancel: cancel}
 			}
 			run := b.observeWith(ctx, syncer.Request{})
-			if run.Code != hedgerow.CodeInterrupted || run.Outcome != hedgerow.RunFailed && run.Outcome != hedgerow.RunPartial || run.FinishedAt.IsZero() {
+			if run.Code != hedgerow.CodeInterrupted || run.Outcome != hedgerow.Interrupted || run.FinishedAt.IsZero() {
 				t.Errorf("run ended as %s (%s): %q", run.Outcome, run.Code, run.Message)
 			}
 			if e := b.evidence(run, switches); e.Verdict != hedgerow.Failed || e.CompleteRun != first.ID || e.Present != 1 || e.Fingerprint != switches.Reading() {

@@ -124,7 +124,7 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 	}
 	if ctx.Err() != nil && commit.Run.Outcome != hedgerow.RunComplete {
 		// Whatever failed then, this is why.
-		commit.Run.Code, commit.Run.Message = hedgerow.CodeInterrupted, "it was cancelled before it was done"
+		commit.Run.Outcome, commit.Run.Code, commit.Run.Message = hedgerow.Interrupted, hedgerow.CodeInterrupted, "it was cancelled before it was done"
 	}
 	// How the pass ended must be recorded also when it was cancelled.
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hedgerow.CommitTimeout)

@@ -43,4 +43,7 @@ UPDATE kinds SET present = (SELECT count(*) FROM objects o WHERE o.kind_id = kin
 
 -- What a follower commits is no pass: it says nothing of the whole.
 CREATE INDEX runs_passes ON runs (fabric_id, id) WHERE trigger <> 'follow';
+CREATE INDEX runs_passes_newest ON runs (fabric_id, outcome, id) WHERE trigger <> 'follow';
 CREATE INDEX runs_ended ON runs (finished_at);
+CREATE INDEX runs_quiet ON runs (finished_at) WHERE outcome = 'complete' AND version_after = version_before;
+DROP INDEX runs_newest;
