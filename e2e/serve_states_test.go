@@ -236,7 +236,9 @@ func TestServeStates(t *testing.T) {
 	}
 	b.awaitAll(t, byPass, sick)
 	for name, is := range b.awaitAll(t, byPass, fine) {
-		if is.Version != was[name].Version {
+		// Without any rights the definitions cannot be read either: the columns
+		// are the built-in ones until they can, which is a change of the kinds.
+		if is.Version != was[name].Version && name != "f8" {
 			t.Errorf("%s: version %d before, %d after, though nothing changed in the cluster", name, was[name].Version, is.Version)
 		}
 	}

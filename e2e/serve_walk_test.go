@@ -164,7 +164,7 @@ func TestServeWalk(t *testing.T) {
 	w.proxy.Refuse()
 	w.proxy.Disconnect()
 	refused := ill("failed", failedAll("HOST refused the connection. Is the API server running, and is the port right?"), retrying, "-NotStalled", 48).
-		with(map[string]string{"follow": "broken: Changes have not been coming in for AGE, and are seen by passes only: every kind: watch agents: HOST refused the connection."})
+		with(map[string]string{"follow": "broken: Changes have not been coming in for AGE, and are seen by passes only: every kind: HOST refused the connection."})
 	w.is(byPass, refused)
 	stop()
 	fabric("suspend", "f")
@@ -172,7 +172,7 @@ func TestServeWalk(t *testing.T) {
 	fabric("resume", "f")
 	w.is(soon, refused.with(map[string]string{"schedule": neverKept, "follow": nobody}))
 	start()
-	w.is(soon, refused)
+	w.is(soon, refused.with(map[string]string{"follow": "starting: Not followed yet: a pass is to read the fabric first."})) // it was changed
 	w.proxy.Clear()
 	fabric("edit", "f", "--kubeconfig", w.proxy.Kubeconfig("")) // whoever mends it need not wait
 	w.is(soon, well)

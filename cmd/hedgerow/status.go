@@ -115,17 +115,36 @@ func (a *app) statuses(ctx context.Context, args []string) ([]statusJSON, error)
 	}
 	all := []statusJSON{}
 	for _, f := range fabrics {
-		facts, err := a.facts(ctx, f)
-		if err != nil {
-			return nil, err
-		}
-		ev, err := db.Evidence(ctx, f.ID)
+		facts, ev, err := a.known(ctx, f)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, describeStatus(f, facts, ev, a.now()))
 	}
 	return all, nil
+}
+
+// known returns what the record proves about a fabric, all of it as of one
+// moment.
+func (a *app) known(ctx context.Context, f hedgerow.Fabric) (facts hedgerow.Facts, ev []hedgerow.KindEvidence, err error) {
+	const attempts = 5 // it would have to move as often as it is read
+	for range attempts {
+		before, err := a.db.Moments(ctx)
+		if err != nil {
+			return facts, nil, err
+		}
+		if facts, err = a.facts(ctx, f); err != nil {
+			return facts, nil, err
+		}
+		if ev, err = a.db.Evidence(ctx, f.ID); err != nil {
+			return facts, nil, err
+		}
+		after, err := a.db.Moments(ctx)
+		if err != nil || before[f.ID] == after[f.ID] {
+			return facts, ev, err
+		}
+	}
+	return facts, ev, nil
 }
 
 func (a *app) showStatuses(all []statusJSON, o string) error {

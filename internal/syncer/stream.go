@@ -2,7 +2,6 @@ package syncer
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,11 +168,14 @@ func (f *Follower) report(ctx context.Context) error {
 		return f.state(ctx, hedgerow.Starting, "no kind has been read whole yet")
 	case len(broken) > 0:
 		slices.Sort(broken)
-		what := describe(broken)
+		what, reason := describe(broken), strings.TrimSuffix(why.err.Error(), ".")
 		if closed == n { // the others will find out one by one
 			what = "every kind"
+			if op, rest, ok := strings.Cut(reason, ": "); ok && strings.HasPrefix(op, "watch ") {
+				reason = rest // it is not about the one that was tried last
+			}
 		}
-		return f.state(ctx, hedgerow.Broken, fmt.Sprintf("%s: %s", what, strings.TrimSuffix(why.err.Error(), ".")))
+		return f.state(ctx, hedgerow.Broken, what+": "+reason)
 	case len(f.streams) == 0:
 		return f.state(ctx, hedgerow.Starting, "a pass is to read the fabric first")
 	case len(waiting) > 0:
