@@ -115,7 +115,7 @@ func (a *app) statuses(ctx context.Context, args []string) ([]statusJSON, error)
 	}
 	all := []statusJSON{}
 	for _, f := range fabrics {
-		facts, ev, err := a.known(ctx, f)
+		facts, ev, err := a.known(ctx, &f)
 		if err != nil {
 			return nil, err
 		}
@@ -124,22 +124,23 @@ func (a *app) statuses(ctx context.Context, args []string) ([]statusJSON, error)
 	return all, nil
 }
 
-// known returns what the record proves about a fabric, all of it as of one
-// moment.
-func (a *app) known(ctx context.Context, f hedgerow.Fabric) (facts hedgerow.Facts, ev []hedgerow.KindEvidence, err error) {
+// known returns what the record proves about a fabric, its version included,
+// all of it as of one moment.
+func (a *app) known(ctx context.Context, f *hedgerow.Fabric) (facts hedgerow.Facts, ev []hedgerow.KindEvidence, err error) {
 	const attempts = 5 // it would have to move as often as it is read
 	for range attempts {
 		before, err := a.db.Moments(ctx)
 		if err != nil {
 			return facts, nil, err
 		}
-		if facts, err = a.facts(ctx, f); err != nil {
+		if facts, err = a.facts(ctx, *f); err != nil {
 			return facts, nil, err
 		}
 		if ev, err = a.db.Evidence(ctx, f.ID); err != nil {
 			return facts, nil, err
 		}
 		after, err := a.db.Moments(ctx)
+		f.Version = after[f.ID].Version
 		if err != nil || before[f.ID] == after[f.ID] {
 			return facts, ev, err
 		}
