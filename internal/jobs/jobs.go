@@ -89,6 +89,7 @@ type Engine struct {
 	mu       sync.Mutex
 	tickedAt time.Time
 	working  int
+	turns    map[int64]chan struct{}     // by fabric
 	problems map[string]hedgerow.Problem // by reason
 }
 
@@ -113,7 +114,7 @@ var priorities = map[string]int{Manual: 1, Gap: 2, Schedule: 3}
 // New brings the queue's tables up to date and returns an engine that does
 // nothing until Run, but takes requests.
 func New(ctx context.Context, conf Config) (*Engine, error) {
-	e := &Engine{conf: conf, problems: map[string]hedgerow.Problem{}}
+	e := &Engine{conf: conf, turns: map[int64]chan struct{}{}, problems: map[string]hedgerow.Problem{}}
 	unlock, err := conf.Database.Alone(ctx)
 	if err != nil {
 		return nil, hedgerow.Errorf(hedgerow.CodeStore, "open the queue: %w", err)

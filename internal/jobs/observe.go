@@ -55,6 +55,18 @@ func (o *observer) Work(ctx context.Context, job *river.Job[observeArgs]) error 
 	if a.met(newest) {
 		return nil
 	}
+	// Two jobs that start in the same instant take turns, and the second looks
+	// again: the first may have made its pass.
+	turn := e.turn(a.Fabric)
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if newest, err = e.conf.Store.NewestPass(ctx, a.Fabric); err != nil || a.met(newest) {
+		return err
+	}
 	if a.Lane != Manual {
 		if open, err := e.probe(ctx, f); err != nil || open {
 			return err
@@ -114,6 +126,16 @@ func (e *Engine) probe(ctx context.Context, f hedgerow.Fabric) (open bool, err e
 		return true, err
 	}
 	return true, e.conf.Store.SaveSchedule(ctx, f.ID, now.Probed(why.Error(), e.conf.Now(), rand.Float64()))
+}
+
+// turn is what the jobs of a fabric in this process hold one after another.
+func (e *Engine) turn(fabric int64) chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.turns[fabric] == nil {
+		e.turns[fabric] = make(chan struct{}, 1)
+	}
+	return e.turns[fabric]
 }
 
 func (e *Engine) work(n int) {
