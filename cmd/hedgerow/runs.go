@@ -43,7 +43,7 @@ func (a *app) runsCommand() *cobra.Command {
 		Use: "runs", Short: "List a fabric's runs, newest first", Args: exactly(),
 		Long: `List the passes over a fabric, newest first. With --follow also what was
 committed between them, as it happened: a run for each such commit.`,
-		Example: "  hedgerow runs -F lab --limit 5",
+		Example: "  hedgerow runs -F lab --limit 5\n  hedgerow runs -F lab --follow",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := format(o, "", "json"); err != nil {
 				return err

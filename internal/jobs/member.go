@@ -13,7 +13,6 @@ import (
 // Session is a process's place among the others in the record.
 type Session interface {
 	Beat(ctx context.Context, p *hedgerow.Process) error
-	Leave(ctx context.Context, id string) error
 }
 
 // Reaper forgets processes that have died.

@@ -27,6 +27,8 @@ func (db *DB) Prune(ctx context.Context, quiet, old time.Time) (runs int64, err 
 
 // prune deletes in chunks, so that nobody has to wait for long.
 func (db *DB) prune(ctx context.Context, where string, before time.Time) (runs int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, long)
+	defer cancel()
 	for {
 		res, err := db.write.ExecContext(ctx, `DELETE FROM runs WHERE id IN (
 			SELECT r.id FROM runs r WHERE r.finished_at < $1 AND `+where+`
