@@ -18,6 +18,18 @@ type Prior struct {
 	Fingerprint string
 }
 
+// An Opening says which run is to begin.
+type Opening struct {
+	Fabric  Fabric
+	Trigger string
+	Actor   string
+	// Clock is read when every other run of the fabric has ended.
+	Clock func() time.Time
+	// Met, when set, is asked of the newest pass at a moment when no other can
+	// begin. If that is the one that was wanted, no run begins.
+	Met func(newest Run) bool
+}
+
 // A Pass is a run under way. It keeps every other pass away from its fabric
 // until End is called.
 type Pass struct {

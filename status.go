@@ -69,6 +69,19 @@ type Status struct {
 	Conditions []Condition `json:"conditions"`
 }
 
+// RunOverdue is the reason of Stalled while a pass takes longer than it may.
+const RunOverdue = "RunOverdue"
+
+// Condition returns the condition of a type, the zero value when there is none.
+func (s Status) Condition(typ string) Condition {
+	for _, c := range s.Conditions {
+		if c.Type == typ {
+			return c
+		}
+	}
+	return Condition{}
+}
+
 // Facets keep apart what one badge would blur.
 type Facets struct {
 	Connection  Facet `json:"connection"`
@@ -349,7 +362,7 @@ func conditions(f Facts, s Status, now time.Time) []Condition {
 	st := Condition{Type: "Stalled", Reason: "NotStalled", Message: "Nothing waits for a person."}
 	switch {
 	case overdue(f, now):
-		st = Condition{Type: "Stalled", Status: true, Reason: "RunOverdue", Message: stuck(f, now), Since: f.Running.StartedAt.Add(f.Deadline)}
+		st = Condition{Type: "Stalled", Status: true, Reason: RunOverdue, Message: stuck(f, now), Since: f.Running.StartedAt.Add(f.Deadline)}
 	case f.Last != nil && f.Last.Outcome != RunComplete && needsPerson(f.Last.Code):
 		st = Condition{Type: "Stalled", Status: true, Reason: reason(f.Last.Code), Message: failure(*f.Last), Since: f.Last.FinishedAt}
 	}

@@ -166,6 +166,10 @@ func TestServeWalk(t *testing.T) {
 	refused := ill("failed", failedAll("HOST refused the connection. Is the API server running, and is the port right?"), retrying, "-NotStalled", 48).
 		with(map[string]string{"follow": "broken: Changes have not been coming in for AGE, and are seen by passes only: every kind: HOST refused the connection."})
 	w.is(byPass, refused)
+	// The process does its work: that one cluster is gone is a warning.
+	if ready, text, err := w.serve.Ready(t.Context()); err != nil || !ready || !strings.Contains(text, "[!]NotFollowed: f: Changes have not been coming in for ") {
+		t.Errorf("ready %v, %v: %s", ready, err, text)
+	}
 	stop()
 	fabric("suspend", "f")
 	w.is(soon, disabled)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -30,6 +29,7 @@ type service struct {
 	member    *jobs.Member
 	followers *syncer.Followers
 	metrics   *httpd.Metrics
+	fleet     *fleet
 	listeners map[string]net.Listener // web, metrics
 	draining  chan struct{}           // closed when it stops taking on work
 }
@@ -47,7 +47,7 @@ func (a *app) serve(ctx context.Context, role string, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	db.SetPasses(f.workers)
+	db.SetPasses(f.workers, jobs.Overtime(f.workers))
 	tracing, stopTracing, err := httpd.Tracing(ctx, a.environ, version(), a.log)
 	if err != nil {
 		return err
@@ -80,7 +80,8 @@ func (a *app) serve(ctx context.Context, role string, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	s.metrics.Watch(&fleet{app: a}, s.engine)
+	s.fleet = &fleet{app: a}
+	s.metrics.Watch(s.fleet, s.engine)
 	gone := make(chan struct{}, 1)
 	s.member = &jobs.Member{Process: s.process, Session: session, Reaper: db, Engine: s.engine, Full: store.Full, Now: a.now, Log: a.log, Gone: func() {
 		select {
@@ -177,13 +178,13 @@ func (s *service) within(end func(context.Context) error, otherwise string) {
 
 // Observe makes one pass of a fabric. A fabric whose cluster cannot even be
 // tried has a run that says why.
-func (s *service) Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string) (hedgerow.Run, error) {
+func (s *service) Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string, met func(hedgerow.Run) bool) (hedgerow.Run, error) {
 	var src syncer.Source
 	c, err := s.clients.of(ctx, f)
 	if src = c; err != nil {
 		src = syncer.Unreachable(err)
 	}
-	return s.syncer.Observe(ctx, src, syncer.Request{Fabric: f, Trigger: trigger, Actor: actor})
+	return s.syncer.Observe(ctx, src, syncer.Request{Fabric: f, Trigger: trigger, Actor: actor, Met: met})
 }
 
 // Probe asks a fabric's cluster whether it answers at all.
@@ -211,84 +212,4 @@ func (s *service) follower(ctx context.Context, f hedgerow.Fabric) (*syncer.Foll
 			return err
 		},
 	}, sub.Close, nil
-}
-
-// ready says whether the process does what it is there for.
-func (s *service) ready(ctx context.Context) []httpd.Check {
-	checks := []httpd.Check{{Name: "record"}}
-	_, checks[0].Err = s.db.Clock(ctx)
-	checks = append(checks, s.recent("report", s.member.BeatAt(), hedgerow.Lease, "the process has not reported itself"))
-	if s.flags.workers > 0 {
-		checks = append(checks, s.recent("schedule", s.engine.TickedAt(), hedgerow.Lateness, "nobody has looked at the schedule"))
-	}
-	for _, p := range s.member.Problems() {
-		checks = append(checks, httpd.Check{Name: p.Reason, Err: errors.New(hedgerow.OneLine(s.redactor.Text(p.Message)))})
-	}
-	select {
-	case <-s.draining:
-		checks = append(checks, httpd.Check{Name: "draining", Err: errors.New("the process is being stopped")})
-	default:
-	}
-	return checks
-}
-
-// recent is a check that something was done of late.
-func (s *service) recent(name string, at time.Time, most time.Duration, otherwise string) (c httpd.Check) {
-	c.Name = name
-	switch age := s.now().Sub(at); {
-	case at.IsZero():
-		c.Err = errors.New(otherwise + " yet")
-	case age > most:
-		c.Err = fmt.Errorf("%s for %s", otherwise, hedgerow.Age(age))
-	}
-	return c
-}
-
-// fleet is every fabric as the record has it, for the metrics. What has not
-// moved since it was last read is not read again.
-type fleet struct {
-	*app
-	mu   sync.Mutex
-	last map[int64]fleetEntry
-}
-
-type fleetEntry struct {
-	moment hedgerow.Moment
-	state  httpd.FabricState
-}
-
-// Fleet returns the fabrics and the processes.
-func (f *fleet) Fleet(ctx context.Context) ([]httpd.FabricState, []hedgerow.Process, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	moments, err := f.db.Moments(ctx) // before the rest: what moves meanwhile is read again
-	if err != nil {
-		return nil, nil, err
-	}
-	fabrics, err := f.db.Fabrics(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	service, processes, err := f.service(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	all := make([]httpd.FabricState, len(fabrics))
-	now := make(map[int64]fleetEntry, len(fabrics))
-	for i, fab := range fabrics {
-		e, ok := f.last[fab.ID]
-		if !ok || e.moment != moments[fab.ID] {
-			e = fleetEntry{moment: moments[fab.ID], state: httpd.FabricState{Fabric: fab}}
-			if e.state.Facts, err = syncer.Facts(ctx, f.db, fab, kinds.Agents); err != nil {
-				return nil, nil, err
-			}
-			if e.state.Kinds, err = f.db.Evidence(ctx, fab.ID); err != nil {
-				return nil, nil, err
-			}
-		}
-		now[fab.ID], all[i] = e, e.state
-		all[i].Facts.Service = service
-	}
-	f.last = now
-	return all, processes, nil
 }

@@ -24,6 +24,7 @@ var (
 	nextRun        = desc("fabric_next_run_timestamp_seconds", "When the next pass is due. Absent when passes are made on request only.", "fabric")
 	failures       = desc("fabric_failures", "Passes in a row that failed through the cluster's fault.", "fabric")
 	breaker        = desc("fabric_breaker_open", "1 while no scheduled pass is made before the cluster answers a probe, after too many failures; otherwise 0.", "fabric")
+	overdue        = desc("fabric_run_overdue", "1 while a pass of the fabric has been under way for longer than it may take, so that its process hangs; otherwise 0.", "fabric")
 	following      = desc("fabric_following", "1 while changes come in as they happen, 0 while they should but do not. Absent when passes alone are wanted.", "fabric")
 	openChanges    = desc("fabric_open_changes", "Differences between Git and cluster. Absent without a repository, and before the first complete reading.", "fabric")
 	agents         = desc("fabric_agents", "Switch agents by state, when last read.", "fabric", "state")
@@ -32,7 +33,7 @@ var (
 
 	recorded = []*prometheus.Desc{
 		recordSeconds, queueWaiting, queueOldest, alive, problem, status, proofAge, oldestKind, interval,
-		nextRun, failures, breaker, following, openChanges, agents, objects, kindsByVerdict,
+		nextRun, failures, breaker, overdue, following, openChanges, agents, objects, kindsByVerdict,
 	}
 )
 
@@ -78,6 +79,7 @@ func (s *series) fabric(state FabricState, now time.Time) {
 	s.moment(nextRun, f.Schedule.Next, name)
 	s.gauge(failures, float64(f.Schedule.Failures), name)
 	s.flag(breaker, !f.Schedule.OpenSince.IsZero(), name)
+	s.flag(overdue, st.Condition("Stalled").Reason == hedgerow.RunOverdue, name)
 	if is := st.Facets.Follow.State; is != "none" && is != "off" {
 		s.flag(following, is == "following", name)
 	}

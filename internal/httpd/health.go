@@ -17,6 +17,9 @@ import (
 type Check struct {
 	Name string // a word
 	Err  error  // a sentence; nil when all is well
+	// Warn says that Err should be known, but is no reason to send nobody here:
+	// the process does its work.
+	Warn bool
 }
 
 // readyTimeout bounds the checks of one answer, all together.
@@ -24,7 +27,7 @@ const readyTimeout = 5 * time.Second
 
 // Health answers /healthz, the process answers, and /readyz, it can do its
 // work: 200 or 503, with a line for each check, as a kube-apiserver writes
-// them, or JSON for who asks for it. ready must heed its context. Requests that
+// them ("[!]" for what is only to be known), or JSON for who asks for it. ready must heed its context. Requests that
 // meet share one call of it.
 func Health(ready func(context.Context) []Check) http.Handler {
 	checks := &shared[[]Check]{limit: readyTimeout, now: time.Now, read: func(ctx context.Context) []Check {
@@ -47,11 +50,11 @@ func Health(ready func(context.Context) []Check) http.Handler {
 		case r.Context().Err() != nil:
 			return // nobody waits any more
 		case errors.Is(err, context.DeadlineExceeded):
-			all = []Check{{"checks", overrun()}}
+			all = []Check{{Name: "checks", Err: overrun()}}
 		case err != nil:
 			panic(err)
 		case len(all) == 0:
-			all = []Check{{"checks", errors.New("nothing was checked")}}
+			all = []Check{{Name: "checks", Err: errors.New("nothing was checked")}}
 		}
 		report(w, r, all)
 	})))
@@ -69,6 +72,7 @@ type readiness struct {
 type checked struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
+	Warn   bool   `json:"warning,omitempty"` // not ok, and ready all the same
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -77,10 +81,15 @@ func report(w http.ResponseWriter, r *http.Request, all []Check) {
 	var text strings.Builder
 	for _, c := range all {
 		one := checked{Name: c.Name, OK: c.Err == nil}
-		if one.OK {
+		if !one.OK {
+			one.Reason, one.Warn = hedgerow.OneLine(c.Err.Error()), c.Warn
+		}
+		switch {
+		case one.OK:
 			fmt.Fprintf(&text, "[+]%s ok\n", c.Name)
-		} else {
-			one.Reason = hedgerow.OneLine(c.Err.Error())
+		case one.Warn:
+			fmt.Fprintf(&text, "[!]%s: %s\n", c.Name, one.Reason)
+		default:
 			fmt.Fprintf(&text, "[-]%s failed: %s\n", c.Name, one.Reason)
 			answer.Ready = false
 		}

@@ -32,7 +32,8 @@ func ask(h http.Handler, path, accept string) string {
 
 func TestReadyz(t *testing.T) {
 	const text, json = " text/plain; charset=utf-8\n", " application/json\n"
-	mixed := []httpd.Check{{Name: "record"}, {"schedule", errors.New("nothing has kept it\nfor 40s.")}}
+	mixed := []httpd.Check{{Name: "record"}, {Name: "schedule", Err: errors.New("nothing has kept it\nfor 40s.")}}
+	warned := []httpd.Check{{Name: "record"}, {Name: "follow", Err: errors.New("dc1: the watch broke."), Warn: true}}
 	for _, tc := range []struct {
 		name, accept string
 		checks       []httpd.Check
@@ -43,6 +44,8 @@ func TestReadyz(t *testing.T) {
 		{"nothing is proved by nothing", "", nil, "503" + text + "[-]checks failed: nothing was checked\nreadyz check failed\n"},
 		{"JSON", "application/json", mixed, "503" + json + `{"ready":false,"checks":[{"name":"record","ok":true},{"name":"schedule","ok":false,"reason":"nothing has kept it\\u000afor 40s."}]}` + "\n"},
 		{"JSON among others", "text/html, application/json;q=0.9", mixed[:1], "200" + json + `{"ready":true,"checks":[{"name":"record","ok":true}]}` + "\n"},
+		{"a warning", "", warned, "200" + text + "[+]record ok\n[!]follow: dc1: the watch broke.\nreadyz check passed\n"},
+		{"a warning in JSON", "application/json", warned, "200" + json + `{"ready":true,"checks":[{"name":"record","ok":true},{"name":"follow","ok":false,"warning":true,"reason":"dc1: the watch broke."}]}` + "\n"},
 		{"anything but JSON", "application/json;q=0.0", mixed[:1], "200" + text + "[+]record ok\nreadyz check passed\n"},
 		{"nonsense", ";;,", mixed[:1], "200" + text + "[+]record ok\nreadyz check passed\n"},
 	} {
@@ -70,7 +73,7 @@ func TestReadyzOverrun(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := httpd.Health(func(ctx context.Context) []httpd.Check {
 				<-ctx.Done()
-				return []httpd.Check{{Name: "process"}, {"record", fmt.Errorf("read the record: %w", ctx.Err())}}
+				return []httpd.Check{{Name: "process"}, {Name: "record", Err: fmt.Errorf("read the record: %w", ctx.Err())}}
 			})
 			want := "503 text/plain; charset=utf-8\n[+]process ok\n[-]record failed: no answer within 5s\nreadyz check failed\n"
 			if diff := cmp.Diff(want, ask(h, "/readyz", "")); diff != "" {

@@ -32,7 +32,7 @@ type Queue interface {
 	// Depth says how many jobs wait for a worker of any process, and for how
 	// long the first of them has. It must heed its context.
 	Depth(ctx context.Context) (waiting int, oldest time.Duration, err error)
-	Working() int        // passes that this process is making
+	Working() int        // passes that this process is making, also beside its workers
 	TickedAt() time.Time // zero when this process has not kept the schedule
 }
 

@@ -24,7 +24,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // What is known without the record.
 var (
 	lastTick     = desc("scheduler_last_tick_timestamp_seconds", "When this process last looked for due fabrics. Absent when it never did.")
-	workersBusy  = desc("workers_busy", "Passes that this process is making.")
+	workersBusy  = desc("workers_busy", "Passes that this process is making, those included that wait for slow clusters beside the workers.")
 	recordUp     = desc("record_up", "Whether the record could be read for this scrape: 1, or 0 when something of it is missing here.")
 	recordErrors = desc("record_scrape_errors_total", "Scrapes for which the record could not be read.")
 )

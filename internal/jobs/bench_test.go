@@ -245,7 +245,7 @@ func (p *maker) enter(fabric int64, n int) (during func(context.Context, hedgero
 }
 
 // Observe makes a pass.
-func (p *maker) Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string) (hedgerow.Run, error) {
+func (p *maker) Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string, met func(hedgerow.Run) bool) (hedgerow.Run, error) {
 	during, dead := p.enter(f.ID, 1)
 	defer p.enter(f.ID, -1)
 	var src syncer.Source = barren{f, during}
@@ -253,7 +253,7 @@ func (p *maker) Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor s
 		src = syncer.Unreachable(dead)
 	}
 	s := syncer.Syncer{Store: p.db, Now: p.clock, Log: slog.New(slog.DiscardHandler)}
-	r, err := s.Observe(ctx, src, syncer.Request{Fabric: f, Trigger: trigger, Actor: actor})
+	r, err := s.Observe(ctx, src, syncer.Request{Fabric: f, Trigger: trigger, Actor: actor, Met: met})
 	if err == nil {
 		p.made <- r
 	} else {

@@ -45,8 +45,10 @@ type Store interface {
 
 // Passes makes them.
 type Passes interface {
-	// Observe makes one pass and returns its run as recorded.
-	Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string) (hedgerow.Run, error)
+	// Observe makes one pass and returns its run as recorded. It fails with
+	// CodeBusy while another is under way, or when the newest has met the
+	// request.
+	Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string, met func(newest hedgerow.Run) bool) (hedgerow.Run, error)
 	// Probe asks a fabric's cluster whether it answers at all.
 	Probe(ctx context.Context, f hedgerow.Fabric) error
 }
@@ -86,10 +88,16 @@ type Engine struct {
 	queue queue
 	clock clock
 
+	// The passes under way, what ends them, and the places of those that no
+	// worker waits for any more.
+	passes   sync.WaitGroup
+	ctx      context.Context
+	cancel   context.CancelFunc
+	overtime chan struct{}
+
 	mu       sync.Mutex
 	tickedAt time.Time
 	working  int
-	turns    map[int64]chan struct{}     // by fabric
 	problems map[string]hedgerow.Problem // by reason
 }
 
@@ -114,7 +122,8 @@ var priorities = map[string]int{Manual: 1, Gap: 2, Schedule: 3}
 // New brings the queue's tables up to date and returns an engine that does
 // nothing until Run, but takes requests.
 func New(ctx context.Context, conf Config) (*Engine, error) {
-	e := &Engine{conf: conf, turns: map[int64]chan struct{}{}, problems: map[string]hedgerow.Problem{}}
+	e := &Engine{conf: conf, overtime: make(chan struct{}, Overtime(conf.Workers)), problems: map[string]hedgerow.Problem{}}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	unlock, err := conf.Database.Alone(ctx)
 	if err != nil {
 		return nil, hedgerow.Errorf(hedgerow.CodeStore, "open the queue: %w", err)
@@ -209,14 +218,30 @@ func (e *Engine) Run(ctx context.Context, grace time.Duration) error {
 	wg.Wait()
 	stop, cancel := context.WithTimeout(background, grace)
 	defer cancel()
-	err := e.queue.Stop(stop)
+	err := errors.Join(e.queue.Stop(stop), e.ended(stop))
+	e.cancel()
 	if err != nil {
 		// Cancelled passes still record that they were.
 		stop, cancel := context.WithTimeout(background, afterGrace)
 		defer cancel()
-		err = e.queue.StopAndCancel(stop)
+		err = errors.Join(e.queue.StopAndCancel(stop), e.ended(stop))
 	}
 	return errors.Join(ctx.Err(), err)
+}
+
+// ended waits until no pass is under way, when no new one can begin.
+func (e *Engine) ended(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		e.passes.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // start starts the queue, which may take the database's coming back.

@@ -348,7 +348,7 @@ func TestBusy(t *testing.T) {
 		b.Cleanup(func() { other.Close() })
 		b.request(f, Manual)
 		b.keepOnce()
-		pass, err := other.Begin(b.Context(), f, "manual", "shell", b.time)
+		pass, err := other.Begin(b.Context(), hedgerow.Opening{Fabric: f, Trigger: "manual", Actor: "shell", Clock: b.time})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -35,9 +35,44 @@ const longest = 24 * time.Hour
 // Timeout is what River waits before it takes a job for lost.
 func (*observer) Timeout(*river.Job[observeArgs]) time.Duration { return longest }
 
+// workerWait is how long a worker waits for a pass. One that takes longer waits
+// for its cluster, and needs no worker for that: it goes on beside them, so
+// that clusters that are slow do not keep the others from being read.
+const workerWait = 2 * time.Second
+
+// Overtime is how many passes at most go on beside so many workers.
+func Overtime(workers int) int { return max(16, workers) }
+
 // Work makes the pass that was asked for, unless it has been made.
-func (o *observer) Work(ctx context.Context, job *river.Job[observeArgs]) error {
-	e, a := o.engine, job.Args
+func (o *observer) Work(_ context.Context, job *river.Job[observeArgs]) error {
+	e := o.engine
+	done := make(chan error, 1)
+	e.passes.Go(func() { done <- e.observe(e.ctx, job.Args, job.ScheduledAt) })
+	t := time.NewTimer(workerWait)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+	}
+	select {
+	case e.overtime <- struct{}{}:
+	default:
+		return <-done // there are too many of them already
+	}
+	e.passes.Go(func() {
+		defer func() { <-e.overtime }()
+		// A run that could not be recorded is found by CloseInterrupted, and
+		// makes its fabric due.
+		if err := <-done; err != nil && e.ctx.Err() == nil {
+			e.conf.Log.Warn("pass not made", "error", err.Error())
+		}
+	})
+	return nil
+}
+
+// observe makes a pass that was asked for, unless it has been made.
+func (e *Engine) observe(ctx context.Context, a observeArgs, since time.Time) error {
 	f, err := e.conf.Store.FabricByID(ctx, a.Fabric)
 	if hedgerow.CodeOf(err) == hedgerow.CodeNotFound {
 		return nil
@@ -48,23 +83,7 @@ func (o *observer) Work(ctx context.Context, job *river.Job[observeArgs]) error 
 	if f.Suspended || f.Cluster == nil {
 		return nil // since it was asked for; its status says so
 	}
-	newest, err := e.conf.Store.NewestPass(ctx, a.Fabric)
-	if err != nil {
-		return err
-	}
-	if a.met(newest) {
-		return nil
-	}
-	// Two jobs that start in the same instant take turns, and the second looks
-	// again: the first may have made its pass.
-	turn := e.turn(a.Fabric)
-	select {
-	case turn <- struct{}{}:
-		defer func() { <-turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if newest, err = e.conf.Store.NewestPass(ctx, a.Fabric); err != nil || a.met(newest) {
+	if newest, err := e.conf.Store.NewestPass(ctx, a.Fabric); err != nil || a.met(newest) {
 		return err
 	}
 	if a.Lane != Manual {
@@ -72,25 +91,50 @@ func (o *observer) Work(ctx context.Context, job *river.Job[observeArgs]) error 
 			return err
 		}
 	}
-	e.conf.Meter.Waited(e.conf.Now().Sub(job.ScheduledAt))
+	e.conf.Meter.Waited(e.conf.Now().Sub(since))
 	e.work(1)
 	defer e.work(-1)
-	run, err := e.conf.Passes.Observe(ctx, f, a.Lane, a.Actor)
-	switch {
-	case hedgerow.CodeOf(err) == hedgerow.CodeBusy:
-		if newest, err := e.conf.Store.NewestPass(ctx, a.Fabric); err != nil || newest.Outcome == hedgerow.Running || a.met(newest) {
+	for {
+		run, err := e.conf.Passes.Observe(ctx, f, a.Lane, a.Actor, a.met)
+		switch {
+		case hedgerow.CodeOf(err) == hedgerow.CodeBusy:
+			if newest, err := e.conf.Store.NewestPass(ctx, a.Fabric); err != nil || newest.Outcome == hedgerow.Running || a.met(newest) {
+				return err
+			}
+			// Somebody only looked, or changed the fabric.
+			if f, err = e.again(ctx, a.Fabric); err != nil || f.Suspended || f.Cluster == nil {
+				return err
+			}
+			continue
+		case hedgerow.CodeOf(err) == hedgerow.CodeNotFound:
+			return nil // removed
+		case err != nil:
+			e.conf.Log.Error("pass not made", "fabric", f.Name, "error", err.Error())
 			return err
 		}
-		return river.JobSnooze(time.Second) // somebody only looked
-	case hedgerow.CodeOf(err) == hedgerow.CodeNotFound:
-		return nil // removed
-	case err != nil:
-		e.conf.Log.Error("pass not made", "fabric", f.Name, "error", err.Error())
-		return err
+		e.conf.Meter.Ended(f, run)
+		return nil
 	}
-	e.conf.Meter.Ended(f, run)
-	return nil
 }
+
+// again waits a moment, and returns a fabric as it then is.
+func (e *Engine) again(ctx context.Context, fabric int64) (hedgerow.Fabric, error) {
+	t := time.NewTimer(busy)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return hedgerow.Fabric{}, ctx.Err()
+	case <-t.C:
+	}
+	f, err := e.conf.Store.FabricByID(ctx, fabric)
+	if hedgerow.CodeOf(err) == hedgerow.CodeNotFound {
+		return hedgerow.Fabric{}, nil // removed
+	}
+	return f, err
+}
+
+// busy is the wait for a fabric whose lock somebody holds for a moment.
+const busy = time.Second
 
 // met reports whether the pass that was asked for has been made, or is being
 // made.
@@ -126,16 +170,6 @@ func (e *Engine) probe(ctx context.Context, f hedgerow.Fabric) (open bool, err e
 		return true, err
 	}
 	return true, e.conf.Store.SaveSchedule(ctx, f.ID, now.Probed(why.Error(), e.conf.Now(), rand.Float64()))
-}
-
-// turn is what the jobs of a fabric in this process hold one after another.
-func (e *Engine) turn(fabric int64) chan struct{} {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.turns[fabric] == nil {
-		e.turns[fabric] = make(chan struct{}, 1)
-	}
-	return e.turns[fabric]
 }
 
 func (e *Engine) work(n int) {

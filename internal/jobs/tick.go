@@ -81,7 +81,8 @@ func (e *Engine) TickedAt() time.Time {
 	return e.tickedAt
 }
 
-// Working is how many passes are under way in this process.
+// Working is how many passes are under way in this process, those included
+// that no worker waits for any more.
 func (e *Engine) Working() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -40,7 +40,7 @@ func BenchmarkFirstCommit(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		p, err := db.Begin(ctx, f, "bench", "bench", func() time.Time { return now })
+		p, err := db.Begin(ctx, hedgerow.Opening{Fabric: f, Trigger: "bench", Actor: "bench", Clock: func() time.Time { return now }})
 		if err != nil {
 			b.Fatal(err)
 		}

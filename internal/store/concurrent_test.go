@@ -142,7 +142,7 @@ func onePass(ctx context.Context, db *DB, f hedgerow.Fabric, m hedgerow.Move) er
 	if err != nil {
 		return err
 	}
-	p, err := db.Begin(ctx, f, "manual", "tester", func() time.Time { return f.CreatedAt })
+	p, err := db.Begin(ctx, hedgerow.Opening{Fabric: f, Trigger: "manual", Actor: "tester", Clock: func() time.Time { return f.CreatedAt }})
 	if err != nil {
 		return err
 	}

@@ -115,7 +115,7 @@ func (db *DB) openPostgres(where string) error {
 	}
 	db.write = stdlib.OpenDB(*conf)
 	db.write.SetConnMaxIdleTime(5 * time.Minute)
-	db.SetPasses(4)
+	db.SetPasses(4, 0)
 	db.read = db.write
 	db.conf = conf
 	db.dialect = dialect{name: "postgres", bind: numbered, lock: db.lockPostgres, forUpdate: " FOR UPDATE"}
@@ -135,12 +135,13 @@ var sessionDefaults = map[string]string{
 	"tcp_keepalives_count":                "3",
 }
 
-// SetPasses says how many passes will be made at a time: on PostgreSQL each
-// holds one connection for its lock and needs another now and then.
-func (db *DB) SetPasses(n int) {
+// SetPasses says how many passes will be made at a time, and how many more will
+// wait for their clusters: on PostgreSQL each holds one connection for its
+// lock, and one that is busy needs another.
+func (db *DB) SetPasses(busy, waiting int) {
 	if db.dialect.name != "sqlite" {
-		db.write.SetMaxOpenConns(2*n + 12)
-		db.write.SetMaxIdleConns(n + 4)
+		db.write.SetMaxOpenConns(2*busy + waiting + 12)
+		db.write.SetMaxIdleConns(busy + 4)
 	}
 }
 

@@ -97,7 +97,7 @@ func TestGoneFabric(t *testing.T) {
 		refused(t, r.UpdateFabric(ctx, f, nil, r.tick()), hedgerow.CodeNotFound, "lab")
 		secret := hedgerow.NewSecret([]byte("canary"))
 		refused(t, r.UpdateFabric(ctx, f, &secret, r.tick()), hedgerow.CodeNotFound, "lab")
-		_, err := r.Begin(ctx, f, "manual", "tester", r.tick)
+		_, err := r.Begin(ctx, hedgerow.Opening{Fabric: f, Trigger: "manual", Actor: "tester", Clock: r.tick})
 		refused(t, err, hedgerow.CodeNotFound, "removed")
 		same(t, "secrets", []string{}, r.everything(t)["secrets"])
 	})

@@ -46,7 +46,7 @@ func (c *cluster) list() (all []hedgerow.Object) {
 
 // passOf makes one pass over the cluster, unless another is at it.
 func passOf(ctx context.Context, db *DB, f hedgerow.Fabric, c *cluster) error {
-	p, err := db.Begin(ctx, f, "schedule", "tester", func() time.Time { return f.CreatedAt })
+	p, err := db.Begin(ctx, hedgerow.Opening{Fabric: f, Trigger: "schedule", Actor: "tester", Clock: func() time.Time { return f.CreatedAt }})
 	if hedgerow.CodeOf(err) == hedgerow.CodeBusy {
 		return nil
 	}

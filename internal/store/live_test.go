@@ -51,7 +51,7 @@ func TestMoments(t *testing.T) {
 		step("a pass begins", true, func() { pass = r.begin(t, f) })
 		same(t, "with its first pass", hedgerow.Moment{Changed: micros(f.CreatedAt), Due: micros(f.CreatedAt), Pass: pass.Run.ID, Running: true}, last[f.ID])
 		step("another is refused", false, func() {
-			_, err := r.Begin(ctx, f, "manual", "tester", r.tick)
+			_, err := r.Begin(ctx, hedgerow.Opening{Fabric: f, Trigger: "manual", Actor: "tester", Clock: r.tick})
 			refused(t, err, hedgerow.CodeBusy, "")
 		})
 		step("the pass ends", true, func() {

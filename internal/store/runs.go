@@ -28,10 +28,11 @@ func scanRun(scan func(...any) error) (r hedgerow.Run, err error) {
 	return r, err
 }
 
-// Begin starts a run, or fails with CodeBusy while another is under way. A run
-// that a dead process left behind is closed as interrupted first. The clock is
-// read when every other run of the fabric has ended: this one began after that.
-func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor string, clock func() time.Time) (_ *hedgerow.Pass, err error) {
+// Begin starts a run, or fails with CodeBusy while another is under way, or when
+// the newest pass has met what is wanted of this one. A run that a dead process
+// left behind is closed as interrupted first.
+func (db *DB) Begin(ctx context.Context, o hedgerow.Opening) (_ *hedgerow.Pass, err error) {
+	fabric := o.Fabric
 	lock, err := db.dialect.lock(ctx, fabricLocks, fabric.ID)
 	if err != nil {
 		return nil, failed("lock the fabric", err)
@@ -45,7 +46,7 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 			lock.unlock()
 		}
 	}()
-	r := hedgerow.Run{FabricID: fabric.ID, Trigger: trigger, Actor: actor, Outcome: hedgerow.Running}
+	r := hedgerow.Run{FabricID: fabric.ID, Trigger: o.Trigger, Actor: o.Actor, Outcome: hedgerow.Running}
 	err = db.tx(ctx, "begin a run", func(tx *sql.Tx) error {
 		// A follower that is at it commits before this pass begins, or not at
 		// all: see Amend.
@@ -61,7 +62,16 @@ func (db *DB) Begin(ctx context.Context, fabric hedgerow.Fabric, trigger, actor 
 		if !fabric.UpdatedAt.IsZero() && micros(fabric.UpdatedAt) != settings {
 			return hedgerow.Errorf(hedgerow.CodeBusy, "fabric %s was changed just now", fabric.Name).WithHint("Try again.")
 		}
-		now := clock()
+		if o.Met != nil {
+			newest, err := newestPass(ctx, tx, fabric.ID)
+			if err != nil {
+				return err
+			}
+			if o.Met(newest) {
+				return hedgerow.Errorf(hedgerow.CodeBusy, "fabric %s was read just now", fabric.Name)
+			}
+		}
+		now := o.Clock()
 		r.StartedAt = now
 		if err := interrupt(ctx, tx, fabric.ID, now); err != nil {
 			return err

@@ -17,7 +17,7 @@ func TestBusy(t *testing.T) {
 			t.Errorf("first pass: %+v", p)
 		}
 		for name, db := range map[string]*DB{"same process": r.DB, "another process": r.open(t)} {
-			_, err := db.Begin(ctx, f, "manual", "tester", r.tick)
+			_, err := db.Begin(ctx, hedgerow.Opening{Fabric: f, Trigger: "manual", Actor: "tester", Clock: r.tick})
 			refused(t, err, hedgerow.CodeBusy, "another run of fabric lab")
 			// A live run is nobody's to close.
 			if err := db.CloseInterrupted(ctx, r.tick()); err != nil {

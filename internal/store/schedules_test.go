@@ -182,7 +182,7 @@ func TestReschedule(t *testing.T) {
 		}
 		commit(p, &hedgerow.Schedule{Next: r.tick().Add(time.Hour), Failures: 3})
 		same(t, "after a change during the pass", hedgerow.Schedule{Next: changed}, r.schedule(t, f))
-		_, err := r.Begin(ctx, f, "manual", "tester", r.tick)
+		_, err := r.Begin(ctx, hedgerow.Opening{Fabric: f, Trigger: "manual", Actor: "tester", Clock: r.tick})
 		refused(t, err, hedgerow.CodeBusy, "fabric lab was changed just now")
 		if f, err = r.FabricByID(ctx, f.ID); err != nil {
 			t.Fatal(err)
@@ -268,7 +268,7 @@ func TestInterruptedIsDue(t *testing.T) {
 		for name, find := range map[string]func(at time.Time) error{
 			"whoever opens the record": func(at time.Time) error { return r.CloseInterrupted(ctx, at) },
 			"the next pass": func(at time.Time) error {
-				p, err := r.Begin(ctx, f, "manual", "tester", func() time.Time { return at })
+				p, err := r.Begin(ctx, hedgerow.Opening{Fabric: f, Trigger: "manual", Actor: "tester", Clock: func() time.Time { return at }})
 				if err == nil {
 					same(t, "what it is told", at, p.Schedule.Next)
 					_, err = r.Commit(ctx, hedgerow.Commit{Run: ended(p.Run, r.tick())})

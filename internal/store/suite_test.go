@@ -86,7 +86,7 @@ func (r *record) fabric(t tester, name string) hedgerow.Fabric {
 
 func (r *record) begin(t tester, f hedgerow.Fabric) *hedgerow.Pass {
 	t.Helper()
-	p, err := r.Begin(t.Context(), f, "manual", "tester", r.tick)
+	p, err := r.Begin(t.Context(), hedgerow.Opening{Fabric: f, Trigger: "manual", Actor: "tester", Clock: r.tick})
 	if err != nil {
 		t.Fatal(err)
 	}

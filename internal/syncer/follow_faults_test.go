@@ -349,7 +349,7 @@ func TestFollowCancelled(t *testing.T) {
 			}
 		},
 		"full": func(h *house) {
-			h.db.Begin(h.Context(), h.fabric, "manual", "tester", time.Now) // which never ends
+			h.db.Begin(h.Context(), hedgerow.Opening{Fabric: h.fabric, Trigger: "manual", Actor: "tester", Clock: time.Now}) // which never ends
 			for i := range 1000 {
 				h.write(switches, fmt.Sprint(i), "1")
 			}

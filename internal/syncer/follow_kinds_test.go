@@ -143,7 +143,7 @@ func TestFollowInterrupted(t *testing.T) {
 		h.write(switches, "a", "1")
 		h.pass()
 		f := h.follow()
-		pass, err := h.db.Begin(h.Context(), h.fabric, "schedule", "", time.Now)
+		pass, err := h.db.Begin(h.Context(), hedgerow.Opening{Fabric: h.fabric, Trigger: "schedule", Clock: time.Now})
 		if err != nil {
 			h.Fatal(err)
 		}

@@ -37,7 +37,7 @@ type Source interface {
 
 // Store is the record.
 type Store interface {
-	Begin(ctx context.Context, f hedgerow.Fabric, trigger, actor string, clock func() time.Time) (*hedgerow.Pass, error)
+	Begin(ctx context.Context, o hedgerow.Opening) (*hedgerow.Pass, error)
 	Kinds(ctx context.Context, fabric int64) ([]hedgerow.Kind, error)
 	Marks(ctx context.Context, fabric int64) (map[hedgerow.KindID][]hedgerow.Mark, error)
 	Commit(ctx context.Context, c hedgerow.Commit) (version int64, err error)
@@ -52,6 +52,9 @@ type Request struct {
 	AcceptDeletions bool
 	// Progress, when set, is called as kinds are read, never concurrently.
 	Progress func(Progress)
+	// Met, when set, tells whether the newest pass is as good as the one asked
+	// for; see [hedgerow.Opening].
+	Met func(newest hedgerow.Run) bool
 }
 
 // Progress tells how far a pass has come.
@@ -104,7 +107,7 @@ const (
 func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.Run, error) {
 	ctx, span := s.trace(ctx, "pass", attribute.String("fabric", q.Fabric.Name), attribute.String("trigger", q.Trigger))
 	defer span.End()
-	pass, err := s.Store.Begin(ctx, q.Fabric, q.Trigger, q.Actor, s.Now)
+	pass, err := s.Store.Begin(ctx, hedgerow.Opening{Fabric: q.Fabric, Trigger: q.Trigger, Actor: q.Actor, Clock: s.Now, Met: q.Met})
 	if err != nil {
 		return hedgerow.Run{}, err
 	}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"hedgerow"
+	"hedgerow/internal/httpd"
+	"hedgerow/internal/kinds"
+	"hedgerow/internal/syncer"
+)
+
+// ready says whether the process does what it is there for.
+func (s *service) ready(ctx context.Context) []httpd.Check {
+	checks := []httpd.Check{{Name: "record"}}
+	_, checks[0].Err = s.db.Clock(ctx)
+	checks = append(checks, s.recent("report", s.member.BeatAt(), hedgerow.Lease, "the process has not reported itself"))
+	if s.flags.workers > 0 {
+		checks = append(checks, s.recent("schedule", s.engine.TickedAt(), hedgerow.Lateness, "nobody has looked at the schedule"))
+	}
+	for _, p := range s.member.Problems() {
+		checks = append(checks, httpd.Check{Name: p.Reason, Err: errors.New(hedgerow.OneLine(s.redactor.Text(p.Message)))})
+	}
+	checks = append(checks, s.fabricsInTrouble(ctx)...)
+	select {
+	case <-s.draining:
+		checks = append(checks, httpd.Check{Name: "draining", Err: errors.New("the process is being stopped")})
+	default:
+	}
+	return checks
+}
+
+// recent is a check that something was done of late.
+func (s *service) recent(name string, at time.Time, most time.Duration, otherwise string) (c httpd.Check) {
+	c.Name = name
+	switch age := s.now().Sub(at); {
+	case at.IsZero():
+		c.Err = errors.New(otherwise + " yet")
+	case age > most:
+		c.Err = fmt.Errorf("%s for %s", otherwise, hedgerow.Age(age))
+	}
+	return c
+}
+
+// fabricsInTrouble tells of the fabrics of which somebody should know who looks
+// after the processes. A cluster in trouble is no reason to send nobody here.
+func (s *service) fabricsInTrouble(ctx context.Context) []httpd.Check {
+	all, _, err := s.fleet.Fleet(ctx)
+	if err != nil {
+		return []httpd.Check{{Name: "fabrics", Err: err}}
+	}
+	var overdue, unfollowed []string
+	now := s.now()
+	for _, f := range all {
+		st := hedgerow.StatusOf(f.Facts, now)
+		if c := st.Condition("Stalled"); c.Reason == hedgerow.RunOverdue {
+			overdue = append(overdue, f.Fabric.Name+": "+c.Message)
+		}
+		if w := st.Facets.Follow; w.State == "broken" {
+			unfollowed = append(unfollowed, f.Fabric.Name+": "+w.Sentence)
+		}
+	}
+	var checks []httpd.Check
+	for _, c := range []struct {
+		name string
+		told []string
+	}{{hedgerow.RunOverdue, overdue}, {"NotFollowed", unfollowed}} {
+		if len(c.told) > 0 {
+			checks = append(checks, httpd.Check{Name: c.name, Err: errors.New(s.redactor.Text(few(c.told))), Warn: true})
+		}
+	}
+	return checks
+}
+
+// few writes the first of some sentences.
+func few(all []string) string {
+	const most = 5
+	if len(all) > most {
+		return fmt.Sprintf("%s And %d more fabrics.", strings.Join(all[:most], " "), len(all)-most)
+	}
+	return strings.Join(all, " ")
+}
+
+// fleet is every fabric as the record has it, for the metrics. What has not
+// moved since it was last read is not read again.
+type fleet struct {
+	*app
+	mu   sync.Mutex
+	last map[int64]fleetEntry
+}
+
+type fleetEntry struct {
+	moment hedgerow.Moment
+	state  httpd.FabricState
+}
+
+// Fleet returns the fabrics and the processes.
+func (f *fleet) Fleet(ctx context.Context) ([]httpd.FabricState, []hedgerow.Process, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	moments, err := f.db.Moments(ctx) // before the rest: what moves meanwhile is read again
+	if err != nil {
+		return nil, nil, err
+	}
+	fabrics, err := f.db.Fabrics(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	service, processes, err := f.service(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	all := make([]httpd.FabricState, len(fabrics))
+	now := make(map[int64]fleetEntry, len(fabrics))
+	for i, fab := range fabrics {
+		e, ok := f.last[fab.ID]
+		if !ok || e.moment != moments[fab.ID] {
+			e = fleetEntry{moment: moments[fab.ID], state: httpd.FabricState{Fabric: fab}}
+			if e.state.Facts, err = syncer.Facts(ctx, f.db, fab, kinds.Agents); err != nil {
+				return nil, nil, err
+			}
+			if e.state.Kinds, err = f.db.Evidence(ctx, fab.ID); err != nil {
+				return nil, nil, err
+			}
+		}
+		now[fab.ID], all[i] = e, e.state
+		all[i].Facts.Service = service
+	}
+	f.last = now
+	return all, processes, nil
+}
