@@ -99,12 +99,12 @@ type Amended struct {
 // A Moment says where a fabric is. Two that are equal saw nothing happen
 // between them.
 type Moment struct {
-	Version  int64 // of the data
-	Pass     int64 // the newest one
-	Running  bool  // it is under way
-	Changed  int64 // when the fabric's settings last did, as a number
-	Followed int64 // since when its follower is in the state that it is in
-	Due      int64 // when it is to be read next
+	Version  int64  // of the data
+	Pass     int64  // the newest one
+	Running  bool   // it is under way
+	Changed  int64  // when the fabric's settings last did, as a number
+	Followed string // what its follower says, and since when
+	Due      int64  // when it is to be read next
 }
 
 // A Move is what a run changes of one kind.

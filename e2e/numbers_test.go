@@ -41,7 +41,7 @@ func TestNumbersLatency(t *testing.T) {
 					t.Fatal(err)
 				}
 				took := time.Since(begun)
-				rows := seen(edits[len(edits)-1].ResourceVersion)
+				rows := seen(newest(t, edits))
 				var asked, answered []time.Duration
 				for _, e := range edits {
 					at, ok := rows.at(e.ResourceVersion)
@@ -55,6 +55,20 @@ func TestNumbersLatency(t *testing.T) {
 			}
 		})
 	}
+}
+
+// newest is the highest revision of edits, which were made side by side.
+func newest(t *testing.T, edits []lab.Edit) uint64 {
+	t.Helper()
+	var most uint64
+	for _, e := range edits {
+		r, err := strconv.ParseUint(e.ResourceVersion, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, r)
+	}
+	return most
 }
 
 // following waits until n fabrics are followed.
@@ -110,7 +124,7 @@ func (a arrivals) at(revision string) (time.Time, bool) {
 
 // watchRows reads the newest revision in the record all the time, until the
 // function that it returns is called with the last one to wait for.
-func watchRows(t *testing.T, db record) func(last string) arrivals {
+func watchRows(t *testing.T, db record) func(last uint64) arrivals {
 	t.Helper()
 	stop, done := make(chan uint64, 1), make(chan arrivals, 1)
 	go func() {
@@ -139,12 +153,8 @@ func watchRows(t *testing.T, db record) func(last string) arrivals {
 			}
 		}
 	}()
-	return func(last string) arrivals {
-		r, err := strconv.ParseUint(last, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop <- r
+	return func(last uint64) arrivals {
+		stop <- last
 		return <-done
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
-	"sync"
 	"time"
 
 	"hedgerow"
@@ -49,9 +49,11 @@ func (s *service) recent(name string, at time.Time, most time.Duration, otherwis
 // fabricsInTrouble tells of the fabrics of which somebody should know who looks
 // after the processes. A cluster in trouble is no reason to send nobody here.
 func (s *service) fabricsInTrouble(ctx context.Context) []httpd.Check {
+	ctx, cancel := context.WithTimeout(ctx, fabricsTimeout)
+	defer cancel()
 	all, _, err := s.fleet.Fleet(ctx)
 	if err != nil {
-		return []httpd.Check{{Name: "fabrics", Err: err}}
+		return []httpd.Check{{Name: "fabrics", Err: fmt.Errorf("not known how they are: %w", err), Warn: true}}
 	}
 	var overdue, unfollowed []string
 	now := s.now()
@@ -76,6 +78,10 @@ func (s *service) fabricsInTrouble(ctx context.Context) []httpd.Check {
 	return checks
 }
 
+// fabricsTimeout bounds the reading of all fabrics for one answer. What was read
+// is not read again by the next.
+const fabricsTimeout = 2 * time.Second
+
 // few writes the first of some sentences.
 func few(all []string) string {
 	const most = 5
@@ -85,11 +91,11 @@ func few(all []string) string {
 	return strings.Join(all, " ")
 }
 
-// fleet is every fabric as the record has it, for the metrics. What has not
-// moved since it was last read is not read again.
+// fleet is every fabric as the record has it, for metrics and readiness. What
+// has not moved since it was last read is not read again.
 type fleet struct {
 	*app
-	mu   sync.Mutex
+	one  chan struct{} // holds something while somebody reads
 	last map[int64]fleetEntry
 }
 
@@ -98,10 +104,18 @@ type fleetEntry struct {
 	state  httpd.FabricState
 }
 
+func newFleet(a *app) *fleet {
+	return &fleet{app: a, one: make(chan struct{}, 1), last: map[int64]fleetEntry{}}
+}
+
 // Fleet returns the fabrics and the processes.
 func (f *fleet) Fleet(ctx context.Context) ([]httpd.FabricState, []hedgerow.Process, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	select {
+	case f.one <- struct{}{}:
+		defer func() { <-f.one }()
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
 	moments, err := f.db.Moments(ctx) // before the rest: what moves meanwhile is read again
 	if err != nil {
 		return nil, nil, err
@@ -114,8 +128,8 @@ func (f *fleet) Fleet(ctx context.Context) ([]httpd.FabricState, []hedgerow.Proc
 	if err != nil {
 		return nil, nil, err
 	}
+	maps.DeleteFunc(f.last, func(id int64, _ fleetEntry) bool { _, there := moments[id]; return !there })
 	all := make([]httpd.FabricState, len(fabrics))
-	now := make(map[int64]fleetEntry, len(fabrics))
 	for i, fab := range fabrics {
 		e, ok := f.last[fab.ID]
 		if !ok || e.moment != moments[fab.ID] {
@@ -126,10 +140,10 @@ func (f *fleet) Fleet(ctx context.Context) ([]httpd.FabricState, []hedgerow.Proc
 			if e.state.Kinds, err = f.db.Evidence(ctx, fab.ID); err != nil {
 				return nil, nil, err
 			}
+			f.last[fab.ID] = e
 		}
-		now[fab.ID], all[i] = e, e.state
+		all[i] = e.state
 		all[i].Facts.Service = service
 	}
-	f.last = now
 	return all, processes, nil
 }

@@ -80,7 +80,7 @@ func (a *app) serve(ctx context.Context, role string, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	s.fleet = &fleet{app: a}
+	s.fleet = newFleet(a)
 	s.metrics.Watch(s.fleet, s.engine)
 	gone := make(chan struct{}, 1)
 	s.member = &jobs.Member{Process: s.process, Session: session, Reaper: db, Engine: s.engine, Full: store.Full, Now: a.now, Log: a.log, Gone: func() {
@@ -178,13 +178,13 @@ func (s *service) within(end func(context.Context) error, otherwise string) {
 
 // Observe makes one pass of a fabric. A fabric whose cluster cannot even be
 // tried has a run that says why.
-func (s *service) Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string, met func(hedgerow.Run) bool) (hedgerow.Run, error) {
+func (s *service) Observe(ctx context.Context, w jobs.Wanted) (hedgerow.Run, error) {
 	var src syncer.Source
-	c, err := s.clients.of(ctx, f)
+	c, err := s.clients.of(ctx, w.Fabric)
 	if src = c; err != nil {
 		src = syncer.Unreachable(err)
 	}
-	return s.syncer.Observe(ctx, src, syncer.Request{Fabric: f, Trigger: trigger, Actor: actor, Met: met})
+	return s.syncer.Observe(ctx, src, syncer.Request{Fabric: w.Fabric, Trigger: w.Trigger, Actor: w.Actor, Met: w.Met, Begun: w.Begun})
 }
 
 // Probe asks a fabric's cluster whether it answers at all.

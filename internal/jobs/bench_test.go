@@ -245,7 +245,8 @@ func (p *maker) enter(fabric int64, n int) (during func(context.Context, hedgero
 }
 
 // Observe makes a pass.
-func (p *maker) Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string, met func(hedgerow.Run) bool) (hedgerow.Run, error) {
+func (p *maker) Observe(ctx context.Context, w Wanted) (hedgerow.Run, error) {
+	f := w.Fabric
 	during, dead := p.enter(f.ID, 1)
 	defer p.enter(f.ID, -1)
 	var src syncer.Source = barren{f, during}
@@ -253,7 +254,7 @@ func (p *maker) Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor s
 		src = syncer.Unreachable(dead)
 	}
 	s := syncer.Syncer{Store: p.db, Now: p.clock, Log: slog.New(slog.DiscardHandler)}
-	r, err := s.Observe(ctx, src, syncer.Request{Fabric: f, Trigger: trigger, Actor: actor, Met: met})
+	r, err := s.Observe(ctx, src, syncer.Request{Fabric: f, Trigger: w.Trigger, Actor: w.Actor, Met: w.Met, Begun: w.Begun})
 	if err == nil {
 		p.made <- r
 	} else {

@@ -38,7 +38,10 @@ type Store interface {
 	Advance(ctx context.Context, d hedgerow.Due, next time.Time) error
 	NewestPass(ctx context.Context, fabric int64) (hedgerow.Run, error)
 	Schedule(ctx context.Context, fabric int64) (hedgerow.Schedule, error)
-	SaveSchedule(ctx context.Context, fabric int64, s hedgerow.Schedule) error
+	// Probed records a probe in vain, unless the breaker that it was for has
+	// been closed meanwhile.
+	Probed(ctx context.Context, fabric int64, before, after hedgerow.Schedule) error
+	Counts(ctx context.Context, fabric int64) (map[hedgerow.KindID]int, error)
 	CloseInterrupted(ctx context.Context, now time.Time) error
 	Prune(ctx context.Context, quiet, old time.Time) (runs int64, err error)
 }
@@ -46,11 +49,20 @@ type Store interface {
 // Passes makes them.
 type Passes interface {
 	// Observe makes one pass and returns its run as recorded. It fails with
-	// CodeBusy while another is under way, or when the newest has met the
-	// request.
-	Observe(ctx context.Context, f hedgerow.Fabric, trigger, actor string, met func(newest hedgerow.Run) bool) (hedgerow.Run, error)
+	// CodeBusy while another is under way, or when the newest has met what is
+	// wanted.
+	Observe(ctx context.Context, w Wanted) (hedgerow.Run, error)
 	// Probe asks a fabric's cluster whether it answers at all.
 	Probe(ctx context.Context, f hedgerow.Fabric) error
+}
+
+// Wanted says which pass is to be made.
+type Wanted struct {
+	Fabric  hedgerow.Fabric
+	Trigger string
+	Actor   string
+	Met     func(newest hedgerow.Run) bool // whether that is as good
+	Begun   func()                         // called once its run is in the record
 }
 
 // Database is where the queue is: one of SQLite and Postgres is set.

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -29,25 +30,39 @@ type observer struct {
 	engine *Engine
 }
 
-// longest bounds a job; the pass in it ends by its own deadline before.
-const longest = 24 * time.Hour
+// lostAfter is the age above which a job that has not come to an end was
+// taken by a process that died: another takes it up. One that is only slow is
+// then delivered twice, and finds its own pass under way.
+const lostAfter = 15 * time.Minute
 
 // Timeout is what River waits before it takes a job for lost.
-func (*observer) Timeout(*river.Job[observeArgs]) time.Duration { return longest }
+func (*observer) Timeout(*river.Job[observeArgs]) time.Duration { return lostAfter }
 
-// workerWait is how long a worker waits for a pass. One that takes longer waits
-// for its cluster, and needs no worker for that: it goes on beside them, so
-// that clusters that are slow do not keep the others from being read.
-const workerWait = 2 * time.Second
+const (
+	// workerWait is how long a worker waits for a pass that has begun. One that
+	// takes longer waits for its cluster as a rule, and needs no worker for
+	// that: it goes on beside them, so that clusters that are slow do not keep
+	// the others from being read.
+	workerWait = 2 * time.Second
+	// large is the number of objects from which on a pass takes long for their
+	// sake, and memory with it: it keeps its worker.
+	large = 20_000
+)
 
 // Overtime is how many passes at most go on beside so many workers.
 func Overtime(workers int) int { return max(16, workers) }
 
-// Work makes the pass that was asked for, unless it has been made.
+// Work makes the pass that was asked for, unless it has been made. What goes
+// wrong before its run has begun is for River to try again.
 func (o *observer) Work(_ context.Context, job *river.Job[observeArgs]) error {
 	e := o.engine
-	done := make(chan error, 1)
-	e.passes.Go(func() { done <- e.observe(e.ctx, job.Args, job.ScheduledAt) })
+	done, begun := make(chan error, 1), make(chan struct{})
+	e.passes.Go(func() { done <- e.observe(e.ctx, job.Args, job.ScheduledAt, sync.OnceFunc(func() { close(begun) })) })
+	select {
+	case err := <-done:
+		return err
+	case <-begun:
+	}
 	t := time.NewTimer(workerWait)
 	defer t.Stop()
 	select {
@@ -55,24 +70,34 @@ func (o *observer) Work(_ context.Context, job *river.Job[observeArgs]) error {
 		return err
 	case <-t.C:
 	}
+	if e.isLarge(job.Args.Fabric) {
+		return <-done
+	}
 	select {
-	case e.overtime <- struct{}{}:
-	default:
-		return <-done // there are too many of them already
+	case err := <-done:
+		return err
+	case e.overtime <- struct{}{}: // at most so many, or when one of them has ended
 	}
 	e.passes.Go(func() {
 		defer func() { <-e.overtime }()
-		// A run that could not be recorded is found by CloseInterrupted, and
-		// makes its fabric due.
-		if err := <-done; err != nil && e.ctx.Err() == nil {
-			e.conf.Log.Warn("pass not made", "error", err.Error())
-		}
+		<-done // how it went is in its run
 	})
 	return nil
 }
 
-// observe makes a pass that was asked for, unless it has been made.
-func (e *Engine) observe(ctx context.Context, a observeArgs, since time.Time) error {
+// isLarge reports whether a fabric is known to have many objects.
+func (e *Engine) isLarge(fabric int64) bool {
+	counts, err := e.conf.Store.Counts(e.ctx, fabric)
+	n := 0
+	for _, c := range counts {
+		n += c
+	}
+	return err != nil || n >= large
+}
+
+// observe makes a pass that was asked for, unless it has been made; begun is
+// called once its run is in the record.
+func (e *Engine) observe(ctx context.Context, a observeArgs, since time.Time, begun func()) error {
 	f, err := e.conf.Store.FabricByID(ctx, a.Fabric)
 	if hedgerow.CodeOf(err) == hedgerow.CodeNotFound {
 		return nil
@@ -91,50 +116,29 @@ func (e *Engine) observe(ctx context.Context, a observeArgs, since time.Time) er
 			return err
 		}
 	}
-	e.conf.Meter.Waited(e.conf.Now().Sub(since))
-	e.work(1)
-	defer e.work(-1)
-	for {
-		run, err := e.conf.Passes.Observe(ctx, f, a.Lane, a.Actor, a.met)
-		switch {
-		case hedgerow.CodeOf(err) == hedgerow.CodeBusy:
-			if newest, err := e.conf.Store.NewestPass(ctx, a.Fabric); err != nil || newest.Outcome == hedgerow.Running || a.met(newest) {
-				return err
-			}
-			// Somebody only looked, or changed the fabric.
-			if f, err = e.again(ctx, a.Fabric); err != nil || f.Suspended || f.Cluster == nil {
-				return err
-			}
-			continue
-		case hedgerow.CodeOf(err) == hedgerow.CodeNotFound:
-			return nil // removed
-		case err != nil:
-			e.conf.Log.Error("pass not made", "fabric", f.Name, "error", err.Error())
+	run, err := e.conf.Passes.Observe(ctx, Wanted{Fabric: f, Trigger: a.Lane, Actor: a.Actor, Met: a.met, Begun: func() {
+		e.conf.Meter.Waited(e.conf.Now().Sub(since))
+		e.work(1)
+		begun()
+	}})
+	if run.ID != 0 {
+		defer e.work(-1)
+	}
+	switch {
+	case hedgerow.CodeOf(err) == hedgerow.CodeBusy:
+		if newest, err := e.conf.Store.NewestPass(ctx, a.Fabric); err != nil || newest.Outcome == hedgerow.Running || a.met(newest) {
 			return err
 		}
-		e.conf.Meter.Ended(f, run)
-		return nil
+		return river.JobSnooze(time.Second) // somebody only looked, or changed the fabric
+	case hedgerow.CodeOf(err) == hedgerow.CodeNotFound:
+		return nil // removed
+	case err != nil:
+		e.conf.Log.Error("pass not made", "fabric", f.Name, "error", err.Error())
+		return err
 	}
+	e.conf.Meter.Ended(f, run)
+	return nil
 }
-
-// again waits a moment, and returns a fabric as it then is.
-func (e *Engine) again(ctx context.Context, fabric int64) (hedgerow.Fabric, error) {
-	t := time.NewTimer(busy)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return hedgerow.Fabric{}, ctx.Err()
-	case <-t.C:
-	}
-	f, err := e.conf.Store.FabricByID(ctx, fabric)
-	if hedgerow.CodeOf(err) == hedgerow.CodeNotFound {
-		return hedgerow.Fabric{}, nil // removed
-	}
-	return f, err
-}
-
-// busy is the wait for a fabric whose lock somebody holds for a moment.
-const busy = time.Second
 
 // met reports whether the pass that was asked for has been made, or is being
 // made.
@@ -164,12 +168,7 @@ func (e *Engine) probe(ctx context.Context, f hedgerow.Fabric) (open bool, err e
 		return true, ctx.Err()
 	}
 	e.conf.Log.Info("cluster probed in vain", "fabric", f.Name, "error", why.Error())
-	// It may have been mended meanwhile.
-	now, err := e.conf.Store.Schedule(ctx, f.ID)
-	if err != nil || now.OpenSince.IsZero() {
-		return true, err
-	}
-	return true, e.conf.Store.SaveSchedule(ctx, f.ID, now.Probed(why.Error(), e.conf.Now(), rand.Float64()))
+	return true, e.conf.Store.Probed(ctx, f.ID, s, s.Probed(why.Error(), e.conf.Now(), rand.Float64()))
 }
 
 func (e *Engine) work(n int) {

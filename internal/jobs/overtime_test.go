@@ -193,3 +193,33 @@ func TestMeetAcross(t *testing.T) {
 		test(newBench(t, pgtest.URL(t), 4))
 	})
 }
+
+// TestChangedDuringPass: a fabric that is changed while a pass of it is under
+// way is read again when that has ended, not at its next moment.
+func TestChangedDuringPass(t *testing.T) {
+	t.Parallel()
+	onBoth(t, 2, func(b *bench) {
+		f := b.fabric("a", func(f *hedgerow.Fabric) { f.Policy.Interval = 24 * time.Hour })
+		entered, leave := make(chan struct{}), make(chan struct{})
+		b.set(func() {
+			b.during = func(context.Context, hedgerow.Fabric) { close(entered); <-leave }
+		})
+		b.work()
+		b.keepOnce()
+		<-entered
+		b.set(func() { b.during = nil })
+		f.Policy.MaxDeleteFloor++
+		b.update(f)
+		b.keepOnce()
+		b.await("what was queued is done with", func() bool {
+			return b.count("state = 'completed'") >= 1 && b.count("state in ('available', 'retryable')") == 0
+		})
+		close(leave)
+		b.next()
+		b.keepOnce()
+		b.next()
+		b.elapse(time.Hour)
+		b.keepOnce()
+		b.idle()
+	})
+}

@@ -199,10 +199,13 @@ func eventParts(b []byte) (typ string, object []byte, err error) {
 
 var errNoEvent = hedgerow.Errorf(hedgerow.CodeGarbage, "watch: what was sent is not an event").WithHint("%s", hintGarbage)
 
+// probeTimeout bounds a probe, for which a worker waits.
+const probeTimeout = 10 * time.Second
+
 // Probe asks the cluster one small question, to find out whether it answers
 // at all.
 func (c *Client) Probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Policy.ConnectTimeout+c.opt.Policy.RequestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, min(c.opt.Policy.ConnectTimeout+c.opt.Policy.RequestTimeout, probeTimeout))
 	defer cancel()
 	if err := c.limit.Wait(ctx); err != nil {
 		return c.explain("probe", fmt.Errorf("%w: %w", errNoTime, err))

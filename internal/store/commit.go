@@ -51,10 +51,16 @@ func (db *DB) Commit(ctx context.Context, c hedgerow.Commit) (version int64, err
 		if err := db.reread(ctx, tx, r); err != nil {
 			return err
 		}
-		if c.Schedule != nil && same { // a change has set a schedule of its own
-			if err := saveSchedule(ctx, tx, r.FabricID, *c.Schedule); err != nil {
-				return err
-			}
+		switch {
+		case !same:
+			// A change has set a schedule of its own: due at once. Whoever took that
+			// up found this pass under way, which shows nothing of the change.
+			_, err = tx.ExecContext(ctx, `UPDATE schedules SET next_run_at = $1 WHERE fabric_id = $2 AND next_run_at > $1`, micros(r.FinishedAt), r.FabricID)
+		case c.Schedule != nil:
+			err = saveSchedule(ctx, tx, r.FabricID, *c.Schedule)
+		}
+		if err != nil {
+			return err
 		}
 		if err := db.announce(ctx, tx, r.FabricID); err != nil {
 			return err

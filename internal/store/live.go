@@ -42,7 +42,7 @@ func (db *DB) Moments(ctx context.Context) (map[int64]hedgerow.Moment, error) {
 		err := r.Scan(&id, &m.Version, &m.Changed, &m.Pass, &m.Running, &m.Followed, &m.Due)
 		all[id] = m
 		return err
-	}, `SELECT f.id, f.version, f.updated_at, coalesce(p.id, 0), p.outcome IS NOT NULL AND p.outcome = 'running', coalesce(w.since, 0), coalesce(s.next_run_at, 0)
+	}, `SELECT f.id, f.version, f.updated_at, coalesce(p.id, 0), p.outcome IS NOT NULL AND p.outcome = 'running', coalesce(w.state || ' ' || w.since || ' ' || w.message, ''), coalesce(s.next_run_at, 0)
 		FROM fabrics f LEFT JOIN followers w ON w.fabric_id = f.id LEFT JOIN schedules s ON s.fabric_id = f.id
 		LEFT JOIN runs p ON p.id = (SELECT max(id) FROM runs WHERE fabric_id = f.id AND trigger <> 'follow')`)
 	return all, failed("read where the fabrics are", err)

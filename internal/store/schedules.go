@@ -46,10 +46,15 @@ func (db *DB) Schedule(ctx context.Context, fabric int64) (hedgerow.Schedule, er
 	return s, failed("read the schedule", err)
 }
 
-// SaveSchedule records a fabric's schedule.
-func (db *DB) SaveSchedule(ctx context.Context, fabric int64, s hedgerow.Schedule) error {
-	return db.tx(ctx, "record the schedule", func(tx *sql.Tx) error {
-		if err := saveSchedule(ctx, tx, fabric, s); err != nil {
+// Probed records a fabric's schedule after a probe in vain, unless the breaker
+// that was open before has been closed meanwhile.
+func (db *DB) Probed(ctx context.Context, fabric int64, before, after hedgerow.Schedule) error {
+	return db.tx(ctx, "record the probe", func(tx *sql.Tx) error {
+		now, err := schedule(ctx, tx, fabric)
+		if err != nil || !now.OpenSince.Equal(before.OpenSince) {
+			return err
+		}
+		if err := saveSchedule(ctx, tx, fabric, after); err != nil {
 			return err
 		}
 		return db.announce(ctx, tx, fabric)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"testing"
 	"time"
@@ -21,6 +22,11 @@ func (r *record) due(t *testing.T, at time.Time) (names []string) {
 		names = append(names, d.Name)
 	}
 	return names
+}
+
+func (r *record) setSchedule(t *testing.T, fabric int64, s hedgerow.Schedule) error {
+	t.Helper()
+	return r.tx(t.Context(), "set the schedule", func(tx *sql.Tx) error { return saveSchedule(t.Context(), tx, fabric, s) })
 }
 
 func (r *record) schedule(t *testing.T, f hedgerow.Fabric) hedgerow.Schedule {
@@ -53,7 +59,7 @@ func TestDue(t *testing.T) {
 		same(t, "at the first", []string{"a"}, r.due(t, a.CreatedAt))
 		same(t, "now", []string{"a", "b", "c", "unset"}, r.due(t, unset.CreatedAt))
 
-		if err := r.SaveSchedule(ctx, c.ID, hedgerow.Schedule{Next: a.CreatedAt.Add(-time.Hour)}); err != nil {
+		if err := r.setSchedule(t, c.ID, hedgerow.Schedule{Next: a.CreatedAt.Add(-time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := r.Due(ctx, unset.CreatedAt, 2)
@@ -88,7 +94,7 @@ func TestAdvance(t *testing.T) {
 		ctx := t.Context()
 		f := r.fabric(t, "lab")
 		failing := hedgerow.Schedule{Next: f.CreatedAt, Failures: 3, ProbeError: "old"}
-		if err := r.SaveSchedule(ctx, f.ID, failing); err != nil {
+		if err := r.setSchedule(t, f.ID, failing); err != nil {
 			t.Fatal(err)
 		}
 		all, err := r.Due(ctx, f.CreatedAt, 10)
@@ -128,7 +134,7 @@ func TestScheduleOfFabric(t *testing.T) {
 		f := r.fabric(t, "lab")
 		same(t, "a new fabric's", hedgerow.Schedule{Next: f.CreatedAt}, r.schedule(t, f))
 		broken := hedgerow.Schedule{Next: r.tick(), Failures: 6, OpenSince: r.tick(), ProbedAt: r.tick(), ProbeError: "no\x00 route"}
-		if err := r.SaveSchedule(ctx, f.ID, broken); err != nil {
+		if err := r.setSchedule(t, f.ID, broken); err != nil {
 			t.Fatal(err)
 		}
 		got := r.schedule(t, f)
@@ -278,7 +284,7 @@ func TestInterruptedIsDue(t *testing.T) {
 			},
 		} {
 			for _, s := range []hedgerow.Schedule{later, {}} {
-				if err := r.SaveSchedule(ctx, f.ID, s); err != nil {
+				if err := r.setSchedule(t, f.ID, s); err != nil {
 					t.Fatal(err)
 				}
 				r.begin(t, f).End()
@@ -300,7 +306,7 @@ func TestInterruptedIsDue(t *testing.T) {
 			}
 		}
 		// A pass that is alive is not hurried.
-		if err := r.SaveSchedule(ctx, f.ID, later); err != nil {
+		if err := r.setSchedule(t, f.ID, later); err != nil {
 			t.Fatal(err)
 		}
 		p := r.begin(t, f)
@@ -309,5 +315,97 @@ func TestInterruptedIsDue(t *testing.T) {
 			t.Fatal(err)
 		}
 		same(t, "of one alive", later, r.schedule(t, f))
+	})
+}
+
+// TestChangedDuringPass: a fabric that is changed while a pass is under way is
+// due when that has ended, though it was queued, and moved on, in between.
+func TestChangedDuringPass(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *record) {
+		f := r.fabric(t, "lab")
+		for name, change := range map[string]func(){
+			"its policy":  func() { f.Policy.MaxDeleteFloor++ },
+			"its cluster": func() { f.Cluster = &hedgerow.Cluster{Server: "https://other"} },
+		} {
+			p := r.begin(t, f)
+			change()
+			at := r.tick()
+			if err := r.UpdateFabric(t.Context(), f, nil, at); err != nil {
+				t.Fatal(err)
+			}
+			f.UpdatedAt = at
+			due, err := r.Due(t.Context(), at, 10)
+			if err != nil || len(due) != 1 {
+				t.Fatalf("%s: due %v, error %v", name, due, err)
+			}
+			later := at.Add(24 * time.Hour)
+			if err := r.Advance(t.Context(), due[0], later); err != nil {
+				t.Fatal(err)
+			}
+			run := ended(p.Run, r.tick())
+			if _, err := r.Commit(t.Context(), hedgerow.Commit{Run: run, Settings: p.Settings, Schedule: &hedgerow.Schedule{Next: later.Add(time.Hour)}}); err != nil {
+				t.Fatal(err)
+			}
+			p.End()
+			same(t, name, hedgerow.Schedule{Next: run.FinishedAt}, r.schedule(t, f))
+			// Of one that is read on request only nothing is due.
+			if err := r.setSchedule(t, f.ID, hedgerow.Schedule{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestProbed: a probe in vain is recorded, unless the breaker was closed since
+// it began.
+func TestProbed(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *record) {
+		f := r.fabric(t, "lab")
+		open := hedgerow.Schedule{Next: r.tick(), Failures: 5, OpenSince: r.tick()}
+		if err := r.setSchedule(t, f.ID, open); err != nil {
+			t.Fatal(err)
+		}
+		vain := open.Probed("no route", r.tick(), 0)
+		if err := r.Probed(t.Context(), f.ID, open, vain); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "recorded", vain, r.schedule(t, f))
+		at := r.tick()
+		if err := r.UpdateFabric(t.Context(), f, nil, at); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Probed(t.Context(), f.ID, vain, vain.Probed("still none", r.tick(), 0)); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "of a fabric that was changed", hedgerow.Schedule{Next: at}, r.schedule(t, f))
+	})
+}
+
+// TestMet: no run begins when the newest pass is as good as the one wanted.
+func TestMet(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *record) {
+		f := r.fabric(t, "lab")
+		first := r.pass(t, f, nil)
+		var asked []int64
+		open := func(met bool) error {
+			p, err := r.Begin(t.Context(), hedgerow.Opening{Fabric: f, Trigger: "manual", Clock: r.tick, Met: func(newest hedgerow.Run) bool {
+				asked = append(asked, newest.ID)
+				return met
+			}})
+			if err == nil {
+				p.End()
+			}
+			return err
+		}
+		if err := open(true); hedgerow.CodeOf(err) != hedgerow.CodeBusy {
+			t.Errorf("error %v", err)
+		}
+		if n, err := r.NewestPass(t.Context(), f.ID); err != nil || n.ID != first.ID {
+			t.Errorf("run %d began, error %v", n.ID, err)
+		}
+		if err := open(false); err != nil {
+			t.Error(err)
+		}
+		same(t, "asked of", []int64{first.ID, first.ID}, asked)
 	})
 }

@@ -356,6 +356,8 @@ func (f *Follower) remember(all []sighting, r hedgerow.Run) {
 		if on := f.streams[s.kind]; on != nil && r.ID != 0 {
 			on.floor = max(on.floor, s.revision)
 		}
+		// A stream that was opened anew tells it again.
+		f.floors[s.kind] = max(f.floors[s.kind], s.revision)
 		switch {
 		case s.Deleted:
 			delete(f.seen, s.Ref)

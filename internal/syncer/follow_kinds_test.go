@@ -72,6 +72,38 @@ func TestFollowKinds(t *testing.T) {
 	})
 }
 
+// TestFollowTwice: what comes while a pass is under way waits, and when the pass
+// finds the kind defined anew its stream is opened anew and tells all of it
+// again: an object that came and went meanwhile came and went once.
+func TestFollowTwice(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(h *house) {
+		h.write(switches, "a", "1")
+		h.pass()
+		f := h.follow()
+		changed := switches
+		changed.Fingerprint = "Switch-2"
+		h.serve(changed, servers, vpcs)
+		run, err := h.sync.Observe(h.Context(), h.cluster, syncer.Request{Fabric: h.fabric, Trigger: "manual", Actor: "tester", Progress: func(p syncer.Progress) {
+			if p.Last != nil && p.Last.Kind.ID() == switches.ID() {
+				h.write(switches, "x", "1")
+				h.write(switches, "x", "2")
+				h.remove(switches, "x")
+				h.write(switches, "a", "2")
+			}
+		}})
+		if err != nil || run.Outcome != hedgerow.RunComplete {
+			h.Fatal(run.Message, err)
+		}
+		f.poke()
+		h.following()
+		synctest.Wait()
+		h.agrees()
+		h.same("story", []string{"created x", "updated x", "deleted x", "updated a"}, h.story())
+		h.same("begun at", []string{"101", "101"}, h.begun(switches))
+	})
+}
+
 // TestFollowKindsOfTheDead: the streams of a cluster that does not answer can
 // be ended while they wait for each other.
 func TestFollowKindsOfTheDead(t *testing.T) {

@@ -66,8 +66,12 @@ func (m *Followers) Run(ctx context.Context) error {
 	for _, r := range m.running {
 		r.cancel()
 	}
+	// All together: what cannot be let go of in time is free when the process
+	// is gone.
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+	defer cancel()
 	for id := range m.running {
-		m.stop(context.WithoutCancel(ctx), id, true)
+		m.stop(end, id, true)
 	}
 	return ctx.Err()
 }

@@ -115,6 +115,24 @@ func TestBusy(t *testing.T) {
 	b.next()
 }
 
+// TestPanics: a bug that one kind brings out costs that kind, and one in
+// discovery its pass; nothing that is recorded is lost by it.
+func TestPanics(t *testing.T) {
+	b := newBench(t)
+	b.src.reads["switches"] = holds(many(switches, 2)...)
+	b.next()
+	b.src.reads["switches"] = func(context.Context, hedgerow.Prior) hedgerow.KindSnapshot { panic("a bug") }
+	run := b.observe()
+	b.ended(run, hedgerow.RunPartial, hedgerow.CodeInternal, "1 of 3 kinds could not be read: a bug of Hedgerow's stood in the way, to read switches; its log has more")
+	if e := b.evidence(run, switches); e.Verdict != hedgerow.Failed || e.Present != 2 {
+		t.Errorf("%+v", e)
+	}
+	b.src.discovering = func(context.Context) { panic("a bug") }
+	b.ended(b.observe(), hedgerow.RunFailed, hedgerow.CodeInternal, "a bug of Hedgerow's stood in the way, to read the cluster; its log has more")
+	b.src.discovering, b.src.reads["switches"] = nil, holds(many(switches, 2)...)
+	b.next()
+}
+
 func TestProgress(t *testing.T) {
 	b := newBench(t)
 	b.src.reads["switches"] = holds(many(switches, 3)...)

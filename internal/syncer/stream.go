@@ -37,9 +37,11 @@ func (s *stream) run(ctx context.Context) {
 		}
 		begun := time.Now()
 		leave := s.follower.gate.enter(ctx)
-		err := s.follower.Source.Watch(ctx, s.kind, strconv.FormatUint(s.revision, 10), func(seen hedgerow.Sighting, problem error) error {
-			leave(nil)
-			return s.saw(ctx, seen, problem)
+		err := guard(s.follower.Log.With("fabric", s.follower.Fabric.Name), "follow "+s.kind.Plural, func() error {
+			return s.follower.Source.Watch(ctx, s.kind, strconv.FormatUint(s.revision, 10), func(seen hedgerow.Sighting, problem error) error {
+				leave(nil)
+				return s.saw(ctx, seen, problem)
+			})
 		})
 		leave(err)
 		if ctx.Err() != nil {
@@ -54,7 +56,7 @@ func (s *stream) run(ctx context.Context) {
 		s.follower.Log.Info("watch ended", "fabric", s.follower.Fabric.Name, "kind", s.kind.ID().String(), "error", err.Error())
 		s.follower.tell(s.kind.ID(), streamState{err: err, at: s.follower.Now()})
 		switch hedgerow.CodeOf(err) {
-		case hedgerow.CodeExpired, hedgerow.CodeGarbage, hedgerow.CodeTooLarge:
+		case hedgerow.CodeExpired, hedgerow.CodeGarbage, hedgerow.CodeTooLarge, hedgerow.CodeInternal:
 			// Only a new list says what happened in between.
 			s.await(ctx, s.follower.demand)
 		case hedgerow.CodeForbidden, hedgerow.CodeNotServed:

@@ -55,6 +55,8 @@ type Request struct {
 	// Met, when set, tells whether the newest pass is as good as the one asked
 	// for; see [hedgerow.Opening].
 	Met func(newest hedgerow.Run) bool
+	// Begun, when set, is called once the run is in the record.
+	Begun func()
 }
 
 // Progress tells how far a pass has come.
@@ -112,6 +114,9 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 		return hedgerow.Run{}, err
 	}
 	defer pass.End()
+	if q.Begun != nil {
+		q.Begun()
+	}
 	o := &observation{Syncer: s, src: src, request: q, run: pass.Run, before: map[hedgerow.KindID]hedgerow.KindEvidence{}}
 	for _, e := range pass.Before {
 		o.before[e.ID()] = e
@@ -120,7 +125,11 @@ func (s *Syncer) Observe(ctx context.Context, src Source, q Request) (hedgerow.R
 	log.Debug("run begins", "trigger", q.Trigger, "actor", q.Actor)
 
 	passCtx, cancel := context.WithTimeout(ctx, q.Fabric.Policy.PassTimeout)
-	commit, err := o.observe(passCtx)
+	var commit hedgerow.Commit
+	err = guard(log, "read the cluster", func() (err error) {
+		commit, err = o.observe(passCtx)
+		return err
+	})
 	cancel()
 	if err != nil {
 		commit = o.unread(pass.Before, err)
@@ -242,7 +251,13 @@ func (o *observation) read(ctx context.Context, ks []hedgerow.Kind, marks map[he
 		eg.Go(func() error {
 			ctx, span := o.trace(ctx, "read", attribute.String("kind", k.ID().String()))
 			defer span.End()
-			snaps[i] = o.src.Read(ctx, k, hedgerow.Prior{Marks: marks[k.ID()], Fingerprint: o.before[k.ID()].Fingerprint})
+			err := guard(o.Log.With("fabric", o.request.Fabric.Name, "run", o.run.ID), "read "+k.Plural, func() error {
+				snaps[i] = o.src.Read(ctx, k, hedgerow.Prior{Marks: marks[k.ID()], Fingerprint: o.before[k.ID()].Fingerprint})
+				return nil
+			})
+			if err != nil {
+				snaps[i] = hedgerow.KindSnapshot{Kind: k, Verdict: hedgerow.Failed, Err: err}
+			}
 			if err := snaps[i].Err; err != nil {
 				o.Log.Info("kind not read", "fabric", o.request.Fabric.Name, "run", o.run.ID, "kind", k.ID().String(), "verdict", snaps[i].Verdict, "error", err.Error())
 			}
