@@ -80,7 +80,7 @@ func (o *observer) Work(_ context.Context, job *river.Job[observeArgs]) error {
 	}
 	e.passes.Go(func() {
 		defer func() { <-e.overtime }()
-		<-done // how it went is in its run
+		_ = <-done // how it went is in its run
 	})
 	return nil
 }
