@@ -14,18 +14,26 @@ export GOFLAGS := $(GOFLAGS) -trimpath
 GO      ?= go
 BUILD   := $(GO) build -trimpath
 TOOLS   := bin/tools
-MODULES := . vlab bench tools/kube
+ASSETS  := internal/web/assets/app.js
+MODULES := . vlab bench tools tools/kube
 
-.PHONY: help build crash chaos soak bench-serve demo demo-stop test test-kube bench lint fmt deps clean race
+.PHONY: help build assets crash chaos soak bench-serve demo demo-stop test test-kube bench lint fmt deps clean race
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: bin/hedgerow bin/vlab ## bin/hedgerow and bin/vlab
 
+# What browsers get is made of web/ and two packages from npm, and is embedded.
+assets: $(ASSETS) ## what browsers get, from web/
+$(ASSETS): web/package-lock.json $(wildcard web/*.ts web/*.css) tools/assets/main.go tools/go.mod
+	@command -v npm >/dev/null || { echo "npm is needed for what browsers get: install Node.js"; exit 1; }
+	@cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel error >/dev/null
+	@cd tools && $(GO) run -trimpath ./assets -from ../web -to ../internal/web/assets
+
 # Go knows better than make what is out of date, and is quick to say so.
 .PHONY: bin/hedgerow bin/vlab
-bin/hedgerow: check-go
+bin/hedgerow: check-go $(ASSETS)
 	@$(BUILD) -o $@ ./cmd/hedgerow
 bin/vlab: check-go
 	@[ -x $@ ] || echo "building vlab, a real Kubernetes API server: about six minutes the first time, seconds after that"
@@ -62,7 +70,7 @@ bench: deps build ## measure what BENCHMARKS.md holds (about twenty minutes)
 bench-serve: deps build ## measure serve for BENCHMARKS.md: edit to row, passes, idle (about forty minutes)
 	@HEDGEROW_NUMBERS=1 $(GO) test -trimpath -timeout 90m -count 1 -v -run TestNumbers ./e2e/
 
-lint: check-go $(TOOLS)/golangci-lint ## formatting, vet, static analysis, known vulnerabilities
+lint: check-go $(ASSETS) $(TOOLS)/golangci-lint ## formatting, vet, static analysis, known vulnerabilities
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/$(TOOLS)/golangci-lint run --config $(CURDIR)/.golangci.yaml ./... && $(GO) vet ./...); done
 	@if curl -fsS -m 10 -o /dev/null https://vuln.go.dev/index/modules.json 2>/dev/null; \
 	then $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...; \
@@ -92,7 +100,7 @@ check-go:
 	@command -v $(GO) >/dev/null || { echo "Go 1.26 or later is needed: https://go.dev/dl"; exit 1; }
 .PHONY: check-go
 
-# PostgreSQL's programs, for tests on both engines; no service is started.
+# PostgreSQL's programs, for tests on both engines, and a browser; no service is started.
 deps: check-go
 	@if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && ! command -v initdb >/dev/null; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -100,6 +108,11 @@ deps: check-go
 			mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf; \
 			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; \
 		else echo "PostgreSQL is needed for the tests: install Debian's package 'postgresql'"; exit 1; fi; fi
+	@if [ ! -x "$${HEDGEROW_CHROMIUM:-/usr/bin/chromium}" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "installing Chromium from Debian's packages"; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+		else echo "Chromium is needed for the tests: install Debian's package 'chromium', or say where it is in HEDGEROW_CHROMIUM"; exit 1; fi; fi
 
 clean: ## remove what was built
-	rm -rf bin .demo
+	rm -rf bin .demo web/node_modules internal/web/assets/app.* internal/web/assets/theme.* e2e/screens

@@ -85,3 +85,30 @@ const (
 	// Followed says nothing of the whole: changes of the kind were seen.
 	Followed Verdict = "followed"
 )
+
+// Recorded is an object as the record has it, with the period that it is in.
+type Recorded struct {
+	Object
+	Since    time.Time
+	SinceRun int64
+	Began    Began
+	VitalsAt time.Time // when the vitals were read, zero without any
+}
+
+// ObjectQuery selects objects of one kind, by namespace and name.
+type ObjectQuery struct {
+	// Text is to be in the name or anywhere in the content, in any case; "" for
+	// every object.
+	Text string
+	// After this one; "" from the first on.
+	AfterNamespace, AfterName string
+	Limit                     int
+}
+
+// Found is an object that a search has found.
+type Found struct {
+	Fabric     int64
+	FabricName string
+	Plural     string // of its kind
+	Ref
+}

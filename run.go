@@ -137,3 +137,12 @@ type Event struct {
 	Before *Digest // nil when it was not there before
 	After  *Digest // nil when it is gone
 }
+
+// HistoryQuery selects events. The zero value of a field selects everything.
+type HistoryQuery struct {
+	Kind      KindID
+	Namespace string
+	Name      string
+	Run       int64 // events of this run only
+	Limit     int   // newest first; 0: 100
+}

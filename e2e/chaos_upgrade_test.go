@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,9 +44,11 @@ func TestChaosUpgrade(t *testing.T) {
 				for _, p := range all {
 					p.Await(t, time.Minute, "started", func() bool { return strings.Contains(p.Stderr(), `"msg":"started"`) })
 				}
-				want := []string{"version_id=0 n=1 ", "version_id=1 n=1 ", "version_id=2 n=1 "}
-				if got := r.rows(t, `SELECT version_id, count(*) AS n FROM goose_db_version GROUP BY 1 ORDER BY 1`); !slices.Equal(want, got) {
-					t.Errorf("migrations: %v", got)
+				if twice := r.rows(t, `SELECT version_id, count(*) AS n FROM goose_db_version GROUP BY 1 HAVING count(*) > 1`); len(twice) > 0 {
+					t.Errorf("migrated twice: %v", twice)
+				}
+				if now := r.rows(t, `SELECT version_id FROM goose_db_version WHERE version_id > 1`); len(now) == 0 {
+					t.Error("not migrated")
 				}
 				if !old {
 					fleet.Add(t, h, "--interval", "60s")

@@ -98,7 +98,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partly done, 4 not found,
 		return hedgerow.Errorf(hedgerow.CodeInvalid, "%w", err).WithHint("See: %s --help", cmd.CommandPath())
 	})
 	root.AddCommand(a.fabricCommand(), a.syncCommand(), a.getCommand(), a.describeCommand(), a.historyCommand(),
-		a.runsCommand(), a.runCommand(), a.statusCommand(), a.serveCommand(), a.workerCommand(), a.keyCommand())
+		a.runsCommand(), a.runCommand(), a.statusCommand(), a.serveCommand(), a.workerCommand(), a.userCommand(), a.keyCommand())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

@@ -11,9 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"hedgerow"
-	"hedgerow/internal/store"
 	"hedgerow/internal/view"
-	"hedgerow/internal/wiring"
 )
 
 func (a *app) describeCommand() *cobra.Command {
@@ -55,7 +53,7 @@ func (a *app) describeCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) describe(ctx context.Context, f found, o store.Recorded) error {
+func (a *app) describe(ctx context.Context, f found, o hedgerow.Recorded) error {
 	tree, err := view.Tree(o.Object)
 	if err != nil {
 		return err
@@ -90,10 +88,10 @@ func (a *app) describe(ctx context.Context, f found, o store.Recorded) error {
 	if f.kind.Rule.AllowListed() {
 		fmt.Fprintln(a.out, "Only listed fields of this kind are stored: the rest may hold secrets.")
 	}
-	if err := a.references(ctx, f, o, tree); err != nil {
+	if err := a.references(ctx, f, o); err != nil {
 		return err
 	}
-	events, err := a.db.History(ctx, f.fabric.ID, store.HistoryQuery{Kind: f.kind.ID(), Namespace: o.Namespace, Name: o.Name, Limit: 10})
+	events, err := a.db.History(ctx, f.fabric.ID, hedgerow.HistoryQuery{Kind: f.kind.ID(), Namespace: o.Namespace, Name: o.Name, Limit: 10})
 	if err != nil {
 		return err
 	}
@@ -139,50 +137,24 @@ func (a *app) section(title string, v any) error {
 }
 
 // references writes what an object refers to, and what refers to it.
-func (a *app) references(ctx context.Context, f found, o store.Recorded, tree any) error {
-	all, err := a.kinds(ctx, f.fabric)
+func (a *app) references(ctx context.Context, f found, o hedgerow.Recorded) error {
+	to, from, err := a.links(ctx, f.fabric, f.kind, o)
 	if err != nil {
 		return err
 	}
-	links := wiring.Links(f.kind, tree)
-	if len(links) > 0 {
-		fmt.Fprintln(a.out, "Refers to:")
-	}
-	for _, l := range links {
-		there, err := a.db.Named(ctx, f.fabric.ID, l.To, l.Name)
-		if err != nil {
-			return err
+	for _, side := range []struct {
+		title string
+		links []link
+	}{{"Refers to:", to}, {"Referred to by:", from}} {
+		if len(side.links) > 0 {
+			fmt.Fprintln(a.out, side.title)
 		}
-		missing := ""
-		// Hedgehog's references are by bare name, in the same namespace.
-		if !slices.ContainsFunc(there, func(t store.Recorded) bool { return t.Namespace == o.Namespace }) {
-			missing = "  (not in the record)"
-		}
-		fmt.Fprintf(a.out, "  %s %s  by %s%s\n", l.To.Kind, hedgerow.OneLine(l.Name), l.Path, missing)
-	}
-	first := true
-	for _, k := range all {
-		if !slices.ContainsFunc(k.References, func(r hedgerow.Reference) bool { return r.To == f.kind.ID() }) {
-			continue
-		}
-		err := a.db.Mentioning(ctx, f.fabric.ID, k.ID(), o.Name, func(from store.Recorded) error {
-			t, err := wiring.Parse(from.Content)
-			if err != nil {
-				return err
+		for _, l := range side.links {
+			missing := ""
+			if l.missing {
+				missing = "  (not in the record)"
 			}
-			for _, l := range wiring.Links(k, t) {
-				if l.To == f.kind.ID() && l.Name == o.Name && from.Namespace == o.Namespace {
-					if first {
-						fmt.Fprintln(a.out, "Referred to by:")
-						first = false
-					}
-					fmt.Fprintf(a.out, "  %s %s  by %s\n", k.Kind, hedgerow.OneLine(from.Name), l.Path)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+			fmt.Fprintf(a.out, "  %s %s  by %s%s\n", l.kind.Kind, hedgerow.OneLine(l.name), l.path, missing)
 		}
 	}
 	return nil

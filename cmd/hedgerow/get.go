@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"hedgerow"
-	"hedgerow/internal/store"
 	"hedgerow/internal/view"
 )
 
@@ -107,7 +106,7 @@ type found struct {
 	fabric  hedgerow.Fabric
 	kind    hedgerow.Kind
 	proof   hedgerow.KindEvidence
-	objects []store.Recorded
+	objects []hedgerow.Recorded
 }
 
 // getting is one get command under way.
@@ -153,11 +152,11 @@ func (g *getting) read(ctx context.Context, fabrics []hedgerow.Fabric, words str
 	return nil
 }
 
-func (g *getting) objects(ctx context.Context, f hedgerow.Fabric, k hedgerow.Kind) (all []store.Recorded, err error) {
+func (g *getting) objects(ctx context.Context, f hedgerow.Fabric, k hedgerow.Kind) (all []hedgerow.Recorded, err error) {
 	if g.name != "" {
 		all, err = g.db.Named(ctx, f.ID, k.ID(), g.name)
 	} else {
-		err = g.db.EachObject(ctx, f.ID, k.ID(), func(o store.Recorded) error {
+		err = g.db.EachObject(ctx, f.ID, k.ID(), func(o hedgerow.Recorded) error {
 			all = append(all, o)
 			return nil
 		})
@@ -165,7 +164,7 @@ func (g *getting) objects(ctx context.Context, f hedgerow.Fabric, k hedgerow.Kin
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(all, func(o store.Recorded) bool {
+	return slices.DeleteFunc(all, func(o hedgerow.Recorded) bool {
 		if g.namespace != "" && o.Namespace != g.namespace {
 			return true
 		}

@@ -9,7 +9,6 @@ import (
 
 	"hedgerow"
 	"hedgerow/internal/diff"
-	"hedgerow/internal/store"
 )
 
 // eventJSON is an event as -o json shows it.
@@ -30,7 +29,7 @@ type eventJSON struct {
 func (a *app) historyCommand() *cobra.Command {
 	var fabric, o string
 	var withDiff bool
-	var q store.HistoryQuery
+	var q hedgerow.HistoryQuery
 	cmd := &cobra.Command{
 		Use:   "history [KIND [NAME]]",
 		Short: "Show what changed, when, and in which run",

@@ -34,6 +34,21 @@ func (s *service) ready(ctx context.Context) []httpd.Check {
 	return checks
 }
 
+// readyInBrief is ready for who may be anybody: which checks fail, and nothing of
+// fabrics and paths (S28).
+func (s *service) readyInBrief(ctx context.Context) (checks []httpd.Check) {
+	for _, c := range s.ready(ctx) {
+		switch {
+		case c.Err != nil && c.Warn:
+			continue
+		case c.Err != nil:
+			c.Err = errors.New("/readyz on the port of the metrics says why")
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}
+
 // recent is a check that something was done of late.
 func (s *service) recent(name string, at time.Time, most time.Duration, otherwise string) (c httpd.Check) {
 	c.Name = name

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"net/url"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 // serveFlags are those of serve and worker.
 type serveFlags struct {
 	listen, metrics string
+	url             string
 	workers         int
 	grace           time.Duration
 }
@@ -25,8 +28,10 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Observe every fabric on schedule and as it changes, until stopped",
 		Long: `Read every fabric on its schedule, follow its changes in between, and answer on
-the web port: /healthz and /readyz for now. The port of the metrics also has
-/debug/pprof.
+the web port: the pages, for who may sign in (hedgerow user add), and /healthz
+and /readyz. The port of the metrics also has /debug/pprof. Where people reach
+the pages over TLS, by a proxy, --url says so: sign-ins are then kept in cookies
+that never travel without it.
 
 Several serve and worker processes may share a record in PostgreSQL: they share
 the fabrics, and take over from those that die. --workers=0 leaves the work to
@@ -37,7 +42,7 @@ SIGTERM or SIGINT stops taking on work; passes under way may end within
 process at once, which does the record no harm. Under systemd, use Type=notify;
 WatchdogSec is honoured.`,
 		Example: `  hedgerow serve
-  hedgerow serve --listen 0.0.0.0:8080 --workers 8 --log-format json
+  hedgerow serve --listen 0.0.0.0:8080 --url https://hedgerow.example --log-format json
   HEDGEROW_DB=postgres://hedgerow@db/hedgerow hedgerow serve --workers=0`,
 		Args:        exactly(),
 		Annotations: map[string]string{logsInfo: "yes"},
@@ -45,11 +50,15 @@ WatchdogSec is honoured.`,
 			if f.workers < 0 {
 				return hedgerow.Errorf(hedgerow.CodeInvalid, "--workers must be 0 or more")
 			}
+			if u, err := url.Parse(f.url); f.url != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || strings.Trim(u.Path, "/") != "") {
+				return hedgerow.Errorf(hedgerow.CodeInvalid, "--url must be the address of the pages, such as https://hedgerow.example")
+			}
 			return a.serve(cmd.Context(), "serve", f)
 		},
 	}
 	f.register(cmd, "127.0.0.1:8081")
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "address of the web port")
+	cmd.Flags().StringVar(&f.url, "url", "", "where people reach the pages, when that is another address")
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type service struct {
 	followers *syncer.Followers
 	metrics   *httpd.Metrics
 	fleet     *fleet
+	pages     http.Handler
 	listeners map[string]net.Listener // web, metrics
 	draining  chan struct{}           // closed when it stops taking on work
 }
@@ -89,6 +91,9 @@ func (a *app) serve(ctx context.Context, role string, f serveFlags) error {
 		default:
 		}
 	}}
+	if s.pages, err = s.site(); err != nil {
+		return err
+	}
 	s.followers = &syncer.Followers{Store: db, Process: s.process.ID, New: s.follower, Wake: gone, Now: a.now, Log: a.log}
 	return s.run(ctx, db)
 }
@@ -112,7 +117,7 @@ func (s *service) run(ctx context.Context, db *store.DB) error {
 	start(&ground, base, "live", func(ctx context.Context) error { return s.hub.Run(ctx, db) })
 	start(&ground, base, "member", s.member.Run)
 	for name, ln := range s.listeners {
-		h := httpd.Web(httpd.Health(s.ready), s.log)
+		h := httpd.Recover(s.log, s.pages)
 		if name == "metrics" {
 			h = httpd.Debug(s.metrics, httpd.Health(s.ready), s.log)
 		}

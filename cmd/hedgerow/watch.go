@@ -10,7 +10,6 @@ import (
 
 	"hedgerow"
 	"hedgerow/internal/live"
-	"hedgerow/internal/store"
 )
 
 // clearScreen puts a terminal's cursor at the top of an empty screen.
@@ -72,7 +71,7 @@ func (g *getting) watch(ctx context.Context, fabrics func(context.Context) ([]he
 		changed := 0
 		for i := range g.found {
 			f := &g.found[i]
-			f.objects = slices.DeleteFunc(f.objects, func(o store.Recorded) bool {
+			f.objects = slices.DeleteFunc(f.objects, func(o hedgerow.Recorded) bool {
 				key := object{f.fabric.Name, f.kind.Singular, o.Namespace, o.Name}
 				now[key] = o.UID + o.Digest.String()
 				return !first && seen[key] == now[key]

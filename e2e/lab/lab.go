@@ -236,6 +236,18 @@ func (h *Hedgerow) OK(tb testing.TB, args ...string) string {
 	return r.Stdout
 }
 
+// OKWith is OK with something to read on standard input.
+func (h *Hedgerow) OKWith(tb testing.TB, stdin string, args ...string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := h.Command(ctx, tb, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		tb.Fatalf("hedgerow %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
 // JSON runs a command that must exit with one of codes (none: 0) and decodes
 // what it prints.
 func (h *Hedgerow) JSON(tb testing.TB, into any, args []string, codes ...int) {

@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"cmd/hedgerow": {anything},
 
 	"internal/arch":     {},
+	"internal/auth":     {},
 	"internal/config":   {},
 	"internal/crds":     {},
 	"internal/diff":     {},
@@ -54,6 +55,7 @@ var arrows = map[string][]string{
 	"internal/store":    {},
 	"internal/syncer":   {"internal/diff", "internal/wiring"},
 	"internal/view":     {},
+	"internal/web":      {"internal/auth", "internal/view"},
 	"internal/wiring":   {},
 
 	// What tests stand on.
@@ -81,6 +83,8 @@ var kept = []struct {
 		"internal/jobs": {"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/pgxpool"}, // the types by which River takes a pool
 	}, "only internal/store imports database drivers"},
 	{"github.com/pressly/goose", []string{"internal/store"}, nil, "only internal/store knows how the record is laid out"},
+	{"github.com/alexedwards/argon2id", []string{"internal/auth"}, nil, "only internal/auth knows how passwords are kept"},
+	{"github.com/chromedp/", []string{"e2e/lab"}, nil, "browsers are for tests"},
 	{"github.com/prometheus/", []string{"internal/httpd"}, nil, "only internal/httpd knows Prometheus"},
 }
 

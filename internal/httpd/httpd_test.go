@@ -356,43 +356,6 @@ func TestRecover(t *testing.T) {
 	}
 }
 
-func TestWeb(t *testing.T) {
-	h := httpd.Web(httpd.Health(well), quiet)
-	for _, tc := range []struct {
-		method, path string
-		code         int
-		body         string
-	}{
-		{"GET", "/", 404, "There is nothing at this address.\n"},
-		{"GET", "/<script>", 404, "There is nothing at this address.\n"},
-		{"POST", "/nothing", 404, "There is nothing at this address.\n"},
-		{"GET", "/metrics", 404, "There is nothing at this address.\n"},
-		{"GET", "/debug/pprof/", 404, "There is nothing at this address.\n"},
-		{"GET", "/healthz", 200, "ok\n"},
-		{"GET", "/healthz/more", 404, "There is nothing at this address.\n"},
-		{"POST", "/healthz", 405, "This address can only be read, with GET.\n"},
-		{"GET", "/readyz", 200, "[+]record ok\nreadyz check passed\n"},
-		{"DELETE", "/readyz", 405, "This address can only be read, with GET.\n"},
-	} {
-		t.Run(tc.method+tc.path, func(t *testing.T) {
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequest(tc.method, tc.path, nil))
-			if diff := cmp.Diff(fmt.Sprint(tc.code, " ", tc.body), fmt.Sprint(w.Code, " ", w.Body)); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-			for name, want := range map[string]string{
-				"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-				"Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff",
-				"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
-			} {
-				if got := w.Header().Get(name); got != want {
-					t.Errorf("%s: %q, not %q", name, got, want)
-				}
-			}
-		})
-	}
-}
-
 func TestDebug(t *testing.T) {
 	s := serve(t, httpd.Debug(metrics(t), httpd.Health(well), quiet), time.Minute)
 	for path, want := range map[string]string{

@@ -7,16 +7,6 @@ import (
 	"runtime/debug"
 )
 
-// Web answers on the port that people and load balancers use: health, and
-// otherwise that there is nothing.
-func Web(health http.Handler, log *slog.Logger) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", NotFound())
-	mux.Handle("/healthz", health)
-	mux.Handle("/readyz", health)
-	return Recover(log, Headers(mux))
-}
-
 // NotFound answers 404 in one sentence.
 func NotFound() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -25,7 +15,6 @@ func NotFound() http.Handler {
 }
 
 // Headers sets what keeps a browser from making more of an answer than it is.
-// A page needs a looser Content-Security-Policy and sets its own.
 func Headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

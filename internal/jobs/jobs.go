@@ -16,6 +16,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -195,11 +196,17 @@ func open[TTx any](ctx context.Context, e *Engine, driver riverdriver.Driver[TTx
 	return river.NewClient(driver, c)
 }
 
-// quieter logs what River calls information as debugging.
+// quieter logs as debugging what River calls information, and what went wrong
+// because it was told to stop.
 type quieter struct{ slog.Handler }
 
 func (q quieter) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level == slog.LevelInfo {
+	stopped := false
+	r.Attrs(func(a slog.Attr) bool {
+		stopped = stopped || strings.Contains(a.Value.String(), context.Canceled.Error()) // River makes text of errors
+		return !stopped
+	})
+	if r.Level == slog.LevelInfo || stopped {
 		r.Level = slog.LevelDebug
 	}
 	if !q.Enabled(ctx, r.Level) {

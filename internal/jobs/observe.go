@@ -80,7 +80,9 @@ func (o *observer) Work(_ context.Context, job *river.Job[observeArgs]) error {
 	}
 	e.passes.Go(func() {
 		defer func() { <-e.overtime }()
-		<-done // how it went is in its run
+		if err := <-done; err != nil { // it is in its run, and was logged
+			e.conf.Log.Debug("pass beside the workers ended", "error", err.Error())
+		}
 	})
 	return nil
 }

@@ -136,7 +136,7 @@ func TestAmend(t *testing.T) {
 		}, r.spans(t, "again"))
 		same(t, "periods of what is gone", []span{{"u4", doomed.Digest, run.FinishedAt, run.ID, "first seen", a.Now(), out.Run.ID, "", 3}}, r.spans(t, "doomed"))
 		var what []string
-		for _, e := range r.events(t, f, HistoryQuery{Run: out.Run.ID}) {
+		for _, e := range r.events(t, f, hedgerow.HistoryQuery{Run: out.Run.ID}) {
 			what = append(what, e.Name+" "+e.What)
 		}
 		same(t, "events", []string{"p created", "again created", "again deleted", "changed updated", "doomed deleted", "fresh created"}, what)

@@ -149,8 +149,8 @@ func TestPeriods(t *testing.T) {
 			}
 		}
 		got := r.objects(t, f, widgets)
-		wantObject := Recorded{Object: back, Since: made.FinishedAt, SinceRun: made.ID, Began: hedgerow.Created}
-		same(t, "the object", []Recorded{wantObject}, got)
+		wantObject := hedgerow.Recorded{Object: back, Since: made.FinishedAt, SinceRun: made.ID, Began: hedgerow.Created}
+		same(t, "the object", []hedgerow.Recorded{wantObject}, got)
 	})
 }
 

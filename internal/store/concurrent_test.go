@@ -42,7 +42,7 @@ func TestReadersDuringCommit(t *testing.T) {
 				var last int64
 				for {
 					seen := map[int64]int{}
-					err := db.EachObject(ctx, f.ID, widgets.ID(), func(o Recorded) error {
+					err := db.EachObject(ctx, f.ID, widgets.ID(), func(o hedgerow.Recorded) error {
 						seen[o.Generation]++
 						return nil
 					})
@@ -127,7 +127,7 @@ func TestTwoFabrics(t *testing.T) {
 			if got := len(r.objects(t, f, widgets)); got != n {
 				t.Errorf("%s has %d objects", f.Name, got)
 			}
-			if got := len(r.events(t, f, HistoryQuery{Limit: 1 << 30})); got != n*passes {
+			if got := len(r.events(t, f, hedgerow.HistoryQuery{Limit: 1 << 30})); got != n*passes {
 				t.Errorf("%s has %d events", f.Name, got)
 			}
 		}

@@ -10,17 +10,8 @@ import (
 	"hedgerow"
 )
 
-// HistoryQuery selects events. The zero value of a field selects everything.
-type HistoryQuery struct {
-	Kind      hedgerow.KindID
-	Namespace string
-	Name      string
-	Run       int64 // events of this run only
-	Limit     int   // newest first; 0: 100
-}
-
 // History returns what happened to the objects of a fabric, newest first.
-func (db *DB) History(ctx context.Context, fabric int64, q HistoryQuery) ([]hedgerow.Event, error) {
+func (db *DB) History(ctx context.Context, fabric int64, q hedgerow.HistoryQuery) ([]hedgerow.Event, error) {
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}

@@ -35,7 +35,7 @@ func TestHistory(t *testing.T) {
 			event(a1, one, "first seen", nil, &a1.Digest),
 			event(b, one, "first seen", nil, &b.Digest),
 		}
-		same(t, "history", all, r.events(t, f, HistoryQuery{}))
+		same(t, "history", all, r.events(t, f, hedgerow.HistoryQuery{}))
 		pick := func(keep func(hedgerow.Event) bool) (es []hedgerow.Event) {
 			for _, e := range all {
 				if keep(e) {
@@ -44,17 +44,17 @@ func TestHistory(t *testing.T) {
 			}
 			return es
 		}
-		same(t, "of a kind", pick(func(e hedgerow.Event) bool { return e.Kind == "Widget" }), r.events(t, f, HistoryQuery{Kind: widgets.ID()}))
-		same(t, "of a name", pick(func(e hedgerow.Event) bool { return e.Name == "a" }), r.events(t, f, HistoryQuery{Name: "a"}))
-		same(t, "of an object", pick(func(e hedgerow.Event) bool { return e.Name == "b" }), r.events(t, f, HistoryQuery{Kind: widgets.ID(), Name: "b"}))
+		same(t, "of a kind", pick(func(e hedgerow.Event) bool { return e.Kind == "Widget" }), r.events(t, f, hedgerow.HistoryQuery{Kind: widgets.ID()}))
+		same(t, "of a name", pick(func(e hedgerow.Event) bool { return e.Name == "a" }), r.events(t, f, hedgerow.HistoryQuery{Name: "a"}))
+		same(t, "of an object", pick(func(e hedgerow.Event) bool { return e.Name == "b" }), r.events(t, f, hedgerow.HistoryQuery{Kind: widgets.ID(), Name: "b"}))
 		for _, run := range []hedgerow.Run{one, two, three, four} {
-			same(t, "of a run", pick(func(e hedgerow.Event) bool { return e.Run == run.ID }), r.events(t, f, HistoryQuery{Run: run.ID}))
+			same(t, "of a run", pick(func(e hedgerow.Event) bool { return e.Run == run.ID }), r.events(t, f, hedgerow.HistoryQuery{Run: run.ID}))
 		}
-		same(t, "of a kind, name and run", all[1:3], r.events(t, f, HistoryQuery{Kind: widgets.ID(), Name: "a", Run: three.ID}))
+		same(t, "of a kind, name and run", all[1:3], r.events(t, f, hedgerow.HistoryQuery{Kind: widgets.ID(), Name: "a", Run: three.ID}))
 		for n := 1; n <= len(all); n++ {
-			same(t, fmt.Sprintf("newest %d", n), all[:n], r.events(t, f, HistoryQuery{Limit: n}))
+			same(t, fmt.Sprintf("newest %d", n), all[:n], r.events(t, f, hedgerow.HistoryQuery{Limit: n}))
 		}
-		same(t, "of nothing", []hedgerow.Event{}, r.events(t, f, HistoryQuery{Name: "none"}))
+		same(t, "of nothing", []hedgerow.Event{}, r.events(t, f, hedgerow.HistoryQuery{Name: "none"}))
 		for _, e := range all {
 			for _, d := range []*hedgerow.Digest{e.Before, e.After} {
 				if d == nil {
@@ -83,12 +83,12 @@ func TestHistoryLimit(t *testing.T) {
 		r.pass(t, f, both, firstSeen(widgets, ws...), firstSeen(probes, ps...))
 		r.pass(t, f, both, updated(widgets, newer...), deleted(probes, ps[:4]...))
 		r.pass(t, f, both, renewed(widgets, newer[2:]...), created(probes, ps[:2]...))
-		all := r.events(t, f, HistoryQuery{})
+		all := r.events(t, f, hedgerow.HistoryQuery{})
 		if len(all) != 16+12+14 {
 			t.Fatalf("%d events", len(all))
 		}
 		for n := 1; n < len(all); n++ {
-			same(t, fmt.Sprintf("newest %d", n), all[:n], r.events(t, f, HistoryQuery{Limit: n}))
+			same(t, fmt.Sprintf("newest %d", n), all[:n], r.events(t, f, hedgerow.HistoryQuery{Limit: n}))
 		}
 	})
 }

@@ -78,7 +78,7 @@ func TestMoments(t *testing.T) {
 		step("read", false, func() {
 			_, err := r.Facts(ctx, f)
 			must(err)
-			r.events(t, f, HistoryQuery{})
+			r.events(t, f, hedgerow.HistoryQuery{})
 			r.due(t, r.tick())
 		})
 		step("nothing was interrupted", false, func() { must(r.CloseInterrupted(ctx, r.tick())) })

@@ -280,20 +280,20 @@ func (m *model) compare(t *rapid.T, r *record, f hedgerow.Fabric) {
 		t.Fatal(err)
 	}
 	for _, k := range both {
-		var want []Recorded
+		var want []hedgerow.Recorded
 		var wantMarks []hedgerow.Mark
 		for _, s := range m.present[k.ID()] {
-			want = append(want, Recorded{Object: s.Object, Since: s.since, SinceRun: s.sinceRun, Began: s.began, VitalsAt: s.vitalsAt})
+			want = append(want, hedgerow.Recorded{Object: s.Object, Since: s.since, SinceRun: s.sinceRun, Began: s.began, VitalsAt: s.vitalsAt})
 			wantMarks = append(wantMarks, mark(s.Object))
 		}
-		slices.SortFunc(want, func(a, b Recorded) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(want, func(a, b hedgerow.Recorded) int { return strings.Compare(a.Name, b.Name) })
 		byName := func(a, b hedgerow.Mark) int { return strings.Compare(a.Name, b.Name) }
 		slices.SortFunc(wantMarks, byName)
 		slices.SortFunc(marks[k.ID()], byName)
 		same(t, "objects", want, r.objects(t, f, k))
 		same(t, "marks", wantMarks, marks[k.ID()])
 	}
-	same(t, "history", m.events, r.events(t, f, HistoryQuery{Limit: 1000}))
+	same(t, "history", m.events, r.events(t, f, hedgerow.HistoryQuery{Limit: 1000}))
 	if v := r.version(t, f.Name); v != m.version {
 		t.Errorf("version %d, want %d", v, m.version)
 	}

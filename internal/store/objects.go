@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 
 	"hedgerow"
 )
@@ -63,22 +62,13 @@ func (db *DB) Marks(ctx context.Context, fabric int64) (map[hedgerow.KindID][]he
 	return all, failed("read the objects", err)
 }
 
-// Recorded is an object as the record has it, with the period that it is in.
-type Recorded struct {
-	hedgerow.Object
-	Since    time.Time
-	SinceRun int64
-	Began    hedgerow.Began
-	VitalsAt time.Time // when the vitals were read, zero without any
-}
-
 const recordedQuery = `SELECT o.namespace, o.name, o.uid, coalesce(v.resource_version, o.resource_version), o.generation, o.created_at,
 		o.digest, o.since, o.since_run, o.began, c.body, v.at, v.body
 	FROM objects o JOIN kinds k ON k.id = o.kind_id JOIN contents c ON c.digest = o.digest
 	LEFT JOIN vitals v ON v.kind_id = o.kind_id AND v.namespace = o.namespace AND v.name = o.name
 	WHERE k.fabric_id = $1 AND k.grp = $2 AND k.kind = $3 AND o.until IS NULL`
 
-func scanRecorded(scan func(...any) error, id hedgerow.KindID) (o Recorded, err error) {
+func scanRecorded(scan func(...any) error, id hedgerow.KindID) (o hedgerow.Recorded, err error) {
 	var created, since int64
 	var body string
 	var at sql.NullInt64
@@ -95,7 +85,7 @@ func scanRecorded(scan func(...any) error, id hedgerow.KindID) (o Recorded, err 
 
 // EachObject calls fn with every present object of a kind, by namespace and
 // name.
-func (db *DB) EachObject(ctx context.Context, fabric int64, id hedgerow.KindID, fn func(Recorded) error) error {
+func (db *DB) EachObject(ctx context.Context, fabric int64, id hedgerow.KindID, fn func(hedgerow.Recorded) error) error {
 	return failed("read the objects", eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		o, err := scanRecorded(r.Scan, id)
 		if err != nil {
@@ -107,7 +97,7 @@ func (db *DB) EachObject(ctx context.Context, fabric int64, id hedgerow.KindID, 
 
 // Named returns the present objects of a kind with that name, one for each
 // namespace that has it.
-func (db *DB) Named(ctx context.Context, fabric int64, id hedgerow.KindID, name string) (all []Recorded, err error) {
+func (db *DB) Named(ctx context.Context, fabric int64, id hedgerow.KindID, name string) (all []hedgerow.Recorded, err error) {
 	err = eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		o, err := scanRecorded(r.Scan, id)
 		all = append(all, o)
@@ -118,7 +108,7 @@ func (db *DB) Named(ctx context.Context, fabric int64, id hedgerow.KindID, name 
 
 // Mentioning calls fn with every present object of a kind whose content holds
 // text anywhere.
-func (db *DB) Mentioning(ctx context.Context, fabric int64, id hedgerow.KindID, text string, fn func(Recorded) error) error {
+func (db *DB) Mentioning(ctx context.Context, fabric int64, id hedgerow.KindID, text string, fn func(hedgerow.Recorded) error) error {
 	return failed("read the objects", eachWithin(ctx, long, db.read, func(r *sql.Rows) error {
 		o, err := scanRecorded(r.Scan, id)
 		if err != nil {
@@ -164,5 +154,5 @@ func (db *DB) Counts(ctx context.Context, fabric int64) (map[hedgerow.KindID]int
 
 // EachAgent calls fn with what is recorded of every present object of a kind.
 func (db *DB) EachAgent(ctx context.Context, fabric int64, kind hedgerow.KindID, fn func(generation int64, content, vitals []byte) error) error {
-	return db.EachObject(ctx, fabric, kind, func(o Recorded) error { return fn(o.Generation, o.Content, o.Vitals) })
+	return db.EachObject(ctx, fabric, kind, func(o hedgerow.Recorded) error { return fn(o.Generation, o.Content, o.Vitals) })
 }

@@ -41,7 +41,7 @@ func TestNames(t *testing.T) {
 			same(t, "named "+n, want, uids)
 
 			uids = nil
-			err = r.Mentioning(ctx, f.ID, widgets.ID(), "<"+n+">", func(o Recorded) error {
+			err = r.Mentioning(ctx, f.ID, widgets.ID(), "<"+n+">", func(o hedgerow.Recorded) error {
 				uids = append(uids, o.UID)
 				return nil
 			})
@@ -97,7 +97,7 @@ func TestObjects(t *testing.T) {
 		}
 		// The caller's error ends the reading and comes back as it is.
 		stop := errors.New("enough")
-		if err := r.EachObject(ctx, f.ID, widgets.ID(), func(Recorded) error { return stop }); !errors.Is(err, stop) {
+		if err := r.EachObject(ctx, f.ID, widgets.ID(), func(hedgerow.Recorded) error { return stop }); !errors.Is(err, stop) {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -121,7 +121,7 @@ func TestPruneMany(t *testing.T) {
 			}
 			return facts
 		}
-		before, events := facts(), r.events(t, f, HistoryQuery{})
+		before, events := facts(), r.events(t, f, hedgerow.HistoryQuery{})
 		n, err := r.Prune(t.Context(), made.FinishedAt, time.UnixMicro(0))
 		if err != nil || n != quiet {
 			t.Errorf("%d gone, error %v", n, err)
@@ -130,7 +130,7 @@ func TestPruneMany(t *testing.T) {
 			t.Errorf("%d gone, error %v", n, err) // the one that made the object
 		}
 		same(t, "facts", before, facts())
-		same(t, "history", events, r.events(t, f, HistoryQuery{}))
+		same(t, "history", events, r.events(t, f, hedgerow.HistoryQuery{}))
 		if _, err := r.Run(t.Context(), last.ID); err != nil {
 			t.Error(err)
 		}

@@ -274,9 +274,9 @@ func (r *record) marks(t tester, f hedgerow.Fabric, k hedgerow.Kind) []hedgerow.
 }
 
 // objects returns the present objects of a kind.
-func (r *record) objects(t tester, f hedgerow.Fabric, k hedgerow.Kind) (all []Recorded) {
+func (r *record) objects(t tester, f hedgerow.Fabric, k hedgerow.Kind) (all []hedgerow.Recorded) {
 	t.Helper()
-	err := r.EachObject(t.Context(), f.ID, k.ID(), func(o Recorded) error {
+	err := r.EachObject(t.Context(), f.ID, k.ID(), func(o hedgerow.Recorded) error {
 		all = append(all, o)
 		return nil
 	})
@@ -286,7 +286,7 @@ func (r *record) objects(t tester, f hedgerow.Fabric, k hedgerow.Kind) (all []Re
 	return all
 }
 
-func (r *record) events(t tester, f hedgerow.Fabric, q HistoryQuery) []hedgerow.Event {
+func (r *record) events(t tester, f hedgerow.Fabric, q hedgerow.HistoryQuery) []hedgerow.Event {
 	t.Helper()
 	es, err := r.History(t.Context(), f.ID, q)
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"pgregory.net/rapid"
 
 	"hedgerow"
-	"hedgerow/internal/store"
 	"hedgerow/internal/syncer"
 )
 
@@ -278,7 +277,7 @@ func (m *model) compare() string {
 		}
 	}
 	got := map[hedgerow.Ref][]string{}
-	all, err := m.db.History(m.Context(), m.fabric.ID, store.HistoryQuery{Limit: 100000})
+	all, err := m.db.History(m.Context(), m.fabric.ID, hedgerow.HistoryQuery{Limit: 100000})
 	if err != nil {
 		return err.Error()
 	}

@@ -218,7 +218,7 @@ func (h *house) same(what string, want, got any) {
 // story is what happened, oldest first, without what the first pass found.
 func (h *house) story() (es []string) {
 	h.Helper()
-	all, err := h.db.History(h.Context(), h.fabric.ID, store.HistoryQuery{Limit: 10000})
+	all, err := h.db.History(h.Context(), h.fabric.ID, hedgerow.HistoryQuery{Limit: 10000})
 	if err != nil {
 		h.Fatal(err)
 	}

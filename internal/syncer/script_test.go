@@ -203,7 +203,7 @@ func (b *bench) names() []string {
 // events are the events of a run, as "what Kind name".
 func (b *bench) events(run hedgerow.Run) (es []string) {
 	b.Helper()
-	all, err := b.db.History(b.Context(), b.fabric.ID, store.HistoryQuery{Run: run.ID})
+	all, err := b.db.History(b.Context(), b.fabric.ID, hedgerow.HistoryQuery{Run: run.ID})
 	if err != nil {
 		b.Fatal(err)
 	}

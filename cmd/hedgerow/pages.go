@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"hedgerow"
+	"hedgerow/internal/auth"
+	"hedgerow/internal/httpd"
+	"hedgerow/internal/jobs"
+	"hedgerow/internal/live"
+	"hedgerow/internal/store"
+	"hedgerow/internal/web"
+)
+
+// site returns the pages, on what this process has.
+func (s *service) site() (http.Handler, error) {
+	desk, err := auth.NewDesk(s.db, s.now, s.log)
+	if err != nil {
+		return nil, err
+	}
+	return web.New(web.Config{
+		Record: pages{s.db, s.app}, Desk: desk, Passes: asking{s.engine}, Live: watching{s.hub}, Now: s.now, Log: s.log, Release: version(),
+		TLS:    strings.HasPrefix(s.flags.url, "https://"),
+		Health: httpd.Health(s.readyInBrief),
+		Stream: httpd.Stream,
+	})
+}
+
+// pages is the record as the pages need it.
+type pages struct {
+	*store.DB
+	app *app
+}
+
+// Facts returns what the record proves about a fabric.
+func (p pages) Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, error) {
+	return p.app.facts(ctx, f)
+}
+
+// Kinds returns a fabric's kinds with what we know of them.
+func (p pages) Kinds(ctx context.Context, f hedgerow.Fabric) ([]hedgerow.Kind, error) {
+	return p.app.kinds(ctx, f)
+}
+
+// Fields says which fields an event changed.
+func (p pages) Fields(ctx context.Context, e hedgerow.Event) ([]web.Change, error) {
+	deltas, err := p.app.fields(ctx, e)
+	changes := make([]web.Change, len(deltas))
+	for i, d := range deltas {
+		changes[i] = web.Change{Path: hedgerow.OneLine(d.Path), Before: hedgerow.OneLine(string(d.Before)), After: hedgerow.OneLine(string(d.After))}
+	}
+	return changes, err
+}
+
+// Links says what an object refers to, and what refers to it.
+func (p pages) Links(ctx context.Context, f hedgerow.Fabric, k hedgerow.Kind, o hedgerow.Recorded) (to, from []web.Link, err error) {
+	there, back, err := p.app.links(ctx, f, k, o)
+	shown := func(all []link) (links []web.Link) {
+		for _, l := range all {
+			links = append(links, web.Link{Kind: l.kind.ID(), Plural: l.kind.Plural, Namespace: l.namespace, Name: l.name, Path: l.path, Missing: l.missing})
+		}
+		return links
+	}
+	return shown(there), shown(back), err
+}
+
+// asking asks for passes on behalf of people.
+type asking struct{ *jobs.Engine }
+
+// Request asks for a pass of a fabric.
+func (a asking) Request(ctx context.Context, fabric int64, actor string) (hedgerow.Run, error) {
+	return a.Engine.Request(ctx, fabric, jobs.Manual, actor)
+}
+
+// watching tells pages when fabrics move on.
+type watching struct{ *live.Hub }
+
+// Watch tells of the fabrics that wants picks.
+func (w watching) Watch(wants func(fabric int64) bool) (moved <-chan struct{}, end func()) {
+	sub := w.Subscribe(func(id int64, _, _ hedgerow.Moment) bool { return wants(id) })
+	return sub.C(), sub.Close
+}
