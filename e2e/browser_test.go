@@ -62,6 +62,14 @@ func TestBrowser(t *testing.T) {
 	}
 	b.Shots(t, "fabric")
 
+	// The map: every device and cable, as links.
+	b.Go(t, s.URL+"/fabrics/1/map/")
+	b.AwaitText(t, "Map of lab")
+	if got := b.Run(t, `[document.querySelectorAll(".map .node").length, document.querySelectorAll(".map .line").length, document.querySelectorAll(".map a[href]").length].join()`); got != "17,25,42" {
+		t.Errorf("the map has nodes, lines and links: %v", got)
+	}
+	b.Shots(t, "map")
+
 	// From a switch to its neighbour.
 	b.Go(t, s.URL+"/")
 	b.AwaitText(t, "No fabric needs attention.")
@@ -151,5 +159,29 @@ func TestBrowserRights(t *testing.T) {
 	h.OK(t, "user", "remove", "bob")
 	b.Await(t, "the page to sign in", `location.pathname === "/sign-in" && location.search === "?next=%2Ffabrics%2F1%2F"`)
 	t.Logf("the page was gone %s after the user was removed", time.Since(begun).Round(time.Millisecond))
+	quiet(t, s)
+}
+
+// TestBrowserAgents looks at a switch whose agent reports: whether what is
+// wanted is in effect, and what is plugged in where; and at a map that knows.
+func TestBrowserAgents(t *testing.T) {
+	t.Parallel()
+	c := lab.Vlab(t, "--fabric", "spine-leaf", "--agents")
+	h, _ := install(t, "sqlite")
+	h.OK(t, "fabric", "add", "lab", "--kubeconfig", c.Kubeconfig)
+	people(t, h, "lab")
+	s := lab.Start(t, h, "serve")
+	b := lab.Chromium(t)
+	b.Go(t, s.URL+"/fabrics/1/switches.wiring.githedgehog.com/default/leaf-01")
+	signIn(t, b, "ada", adaPassword)
+	b.AwaitText(t, "what was wanted of this switch was in effect")
+	b.Await(t, "a port with a spine plugged in, and seen there", `[...document.querySelectorAll("#ports tr")].some(r => r.cells[4].innerText.startsWith("spine-01 E") && r.cells[5].innerText.includes("spine-01"))`)
+	b.Shots(t, "switch")
+	b.Go(t, s.URL+"/fabrics/1/map/")
+	b.Await(t, "seven agents ready", `document.querySelectorAll(".map .node.ready").length === 7`)
+	b.Shots(t, "map-agents")
+	if wrong := b.Wrongs(); len(wrong) > 0 {
+		t.Errorf("the console complains:\n%s", strings.Join(wrong, "\n"))
+	}
 	quiet(t, s)
 }

@@ -11,6 +11,7 @@ import (
 	"hedgerow/internal/jobs"
 	"hedgerow/internal/live"
 	"hedgerow/internal/store"
+	"hedgerow/internal/view"
 	"hedgerow/internal/web"
 )
 
@@ -81,4 +82,23 @@ type watching struct{ *live.Hub }
 func (w watching) Watch(wants func(fabric int64) bool) (moved <-chan struct{}, end func()) {
 	sub := w.Subscribe(func(id int64, _, _ hedgerow.Moment) bool { return wants(id) })
 	return sub.C(), sub.Close
+}
+
+// Wiring says which devices a fabric has, and what is plugged into what.
+func (p pages) Wiring(ctx context.Context, f hedgerow.Fabric) ([]view.MapDevice, []view.MapCable, error) {
+	all, err := p.app.kinds(ctx, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := drawing{pages: p, fabric: f, byName: map[string]string{}, behind: map[string][]string{}, states: map[string]string{}}
+	if err := d.agents(ctx); err != nil {
+		return nil, nil, err
+	}
+	for _, k := range all {
+		if err := d.read(ctx, k); err != nil {
+			return nil, nil, err
+		}
+	}
+	cables := d.cabling() // which may add to the devices
+	return d.devices, cables, nil
 }

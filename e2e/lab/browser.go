@@ -181,7 +181,29 @@ func (b *Browser) Run(tb testing.TB, expression string) any {
 	return v
 }
 
-// Shots takes pictures of the page for people to look at, light and dark, on a
+// Accessible fails the test for what axe finds wrong with the page as it is.
+func (b *Browser) Accessible(tb testing.TB, what string) {
+	tb.Helper()
+	axe, err := os.ReadFile(filepath.Join(root(), "web", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		tb.Fatalf("axe is not at hand: run make assets (%v)", err)
+	}
+	b.Await(tb, "nothing moves", `document.getAnimations().length === 0`) // colours fade
+	ctx, cancel := context.WithTimeout(b.ctx, browserWait)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[any](string(axe)+"\n;0")); err != nil {
+		tb.Fatal(err)
+	}
+	wrong, err := chromedp.Run(ctx, chromedp.Evaluate[string](`axe.run().then(r => r.violations.map(v => v.id + ": " + v.help + "\n  " + v.nodes.slice(0, 5).map(n => n.html + " " + n.failureSummary.replaceAll("\n", " ")).join("\n  ")).join("\n"))`, chromedp.EvalAwaitPromise))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if wrong != "" {
+		tb.Errorf("axe finds wrong with %s:\n%s", what, wrong)
+	}
+}
+
+// Shots has axe look at the page, and takes pictures of it for people to look at, light and dark, on a
 // wide screen and on a phone, into the folder screens beside the tests.
 func (b *Browser) Shots(tb testing.TB, name string) {
 	tb.Helper()
@@ -190,9 +212,10 @@ func (b *Browser) Shots(tb testing.TB, name string) {
 		tb.Fatal(err)
 	}
 	for _, theme := range []string{"light", "dark"} {
+		b.Run(tb, fmt.Sprintf(`document.documentElement.dataset.bsTheme = %q`, theme))
+		b.Accessible(tb, name+", "+theme)
 		for _, width := range []int64{1440, 390} {
 			b.do(tb, "set the screen", chromedp.EmulateViewport(width, 900))
-			b.Run(tb, fmt.Sprintf(`document.documentElement.dataset.bsTheme = %q`, theme))
 			ctx, cancel := context.WithTimeout(b.ctx, browserWait)
 			png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 			cancel()

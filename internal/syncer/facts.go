@@ -40,12 +40,11 @@ func Facts(ctx context.Context, s FactStore, f hedgerow.Fabric, agents hedgerow.
 	err = s.EachAgent(ctx, f.ID, agents, func(generation int64, content, vitals []byte) error {
 		facts.Agents.Total++
 		a, err := wiring.ReadAgent(generation, content, vitals)
+		state := a.State(read)
 		switch {
-		case err == nil && a.Heartbeat.IsZero(): // it has not reported yet
-			facts.Agents.Pending++
-		case err != nil || read.Sub(a.Heartbeat) > hedgerow.SilentAfter:
+		case err != nil || state == wiring.AgentSilent:
 			facts.Agents.Silent++
-		case a.Applied != a.Wanted:
+		case state == wiring.AgentPending:
 			facts.Agents.Pending++
 		}
 		return nil

@@ -63,6 +63,8 @@ type objectsPage struct {
 	Header []string
 	Rows   []objectRow
 	Text   string // what is looked for
+	CSV    string // the address of all that is selected, as CSV and as YAML
+	YAML   string
 	First  string // the address of the first page, "" on it
 	Next   string // of the next, "" on the last
 }
@@ -79,6 +81,9 @@ func (s *site) objects(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric
 	k, err := s.kindOf(r, f)
 	if err != nil {
 		return err
+	}
+	if format := r.FormValue("format"); format != "" {
+		return s.export(w, r, f, k, hedgerow.ObjectQuery{Text: strings.TrimSpace(r.FormValue("q"))}, format)
 	}
 	p := objectsPage{frame: s.frame(r, k.Plural, crumb{"Fabrics", "/"}, crumb{f.Name, fabricAddress(f)}), Fabric: f, Kind: k, Text: strings.TrimSpace(r.FormValue("q"))}
 	p.Watch = fmt.Sprint(f.ID)
@@ -104,6 +109,7 @@ func (s *site) objects(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric
 	if q.AfterName != "" {
 		p.First = here("")
 	}
+	p.CSV, p.YAML = here("")+"&format=csv", here("")+"&format=yaml"
 	if len(found) > pageSize {
 		found = found[:pageSize]
 		last := found[pageSize-1]
@@ -157,6 +163,7 @@ type objectPage struct {
 	To      []linkLine
 	From    []linkLine
 	Events  []eventLine
+	Agent   *Agent
 	Partial bool // only listed fields of the kind are stored
 }
 
@@ -230,6 +237,9 @@ func (p *objectPage) fill(s *site, r *http.Request) error {
 		return err
 	}
 	p.YAML = string(yaml)
+	if p.Agent, err = s.Record.Agent(r.Context(), p.Fabric, p.Kind, p.Object); err != nil {
+		return err
+	}
 	to, from, err := s.Record.Links(r.Context(), p.Fabric, p.Kind, p.Object)
 	p.To, p.From = p.linked(to), p.linked(from)
 	return err

@@ -17,6 +17,7 @@ import (
 
 	"hedgerow"
 	"hedgerow/internal/auth"
+	"hedgerow/internal/view"
 )
 
 // Record is what pages are made from.
@@ -37,6 +38,11 @@ type Record interface {
 	Fields(ctx context.Context, e hedgerow.Event) ([]Change, error)
 	// Links says what an object refers to, and what refers to it.
 	Links(ctx context.Context, f hedgerow.Fabric, k hedgerow.Kind, o hedgerow.Recorded) (to, from []Link, err error)
+	// Agent says what the agent of a switch has said, nil for objects that have
+	// none.
+	Agent(ctx context.Context, f hedgerow.Fabric, k hedgerow.Kind, o hedgerow.Recorded) (*Agent, error)
+	// Wiring says which devices there are, and what is plugged into what.
+	Wiring(ctx context.Context, f hedgerow.Fabric) ([]view.MapDevice, []view.MapCable, error)
 	Runs(ctx context.Context, fabric, before int64, limit int, follow bool) ([]hedgerow.Run, error)
 	Run(ctx context.Context, id int64) (hedgerow.Run, error)
 }
@@ -52,6 +58,28 @@ type Link struct {
 	Name      string
 	Path      string // of the field that refers
 	Missing   bool   // the other is not in the record
+}
+
+// Agent is what the agent of a switch has said, as it was last read.
+type Agent struct {
+	State                          string // ready, pending or silent
+	Wanted, Attempted, Applied     int64  // generations of its configuration
+	AttemptedAt, AppliedAt         time.Time
+	Heartbeat, ReadAt              time.Time
+	Version, Software              string
+	Reboot                         bool
+	Address                        string // of the agent itself
+	Ports                          []AgentPort
+	Sessions, SessionsUp, PortsBad int
+}
+
+// AgentPort is a port of a switch: what is plugged in by the wiring, and what
+// the switch sees there.
+type AgentPort struct {
+	Name, Admin, Oper, Speed string
+	Plugged                  string // device and port
+	Address                  string // of the connection
+	Seen                     string
 }
 
 // Passes takes requests for passes.
@@ -138,6 +166,7 @@ func (s *site) table() []route {
 		{"POST /fabrics/{fabric}/sync/{$}", false, s.of(hedgerow.Operator, s.sync)},
 		{"GET /fabrics/{fabric}/runs/{$}", false, s.of(hedgerow.Viewer, s.runs)},
 		{"GET /fabrics/{fabric}/runs/{run}", false, s.of(hedgerow.Viewer, s.run)},
+		{"GET /fabrics/{fabric}/map/{$}", false, s.of(hedgerow.Viewer, s.fabricMap)},
 		{"GET /fabrics/{fabric}/history/{$}", false, s.of(hedgerow.Viewer, s.history)},
 		{"GET /fabrics/{fabric}/{kind}/{$}", false, s.of(hedgerow.Viewer, s.objects)},
 		{"GET /fabrics/{fabric}/{kind}/{namespace}/{name}", false, s.of(hedgerow.Viewer, s.object)},

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"encoding/csv"
 	"fmt"
 	"io"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"hedgerow/internal/kinds"
 	"hedgerow/internal/store"
 	"hedgerow/internal/syncer"
+	"hedgerow/internal/view"
 )
 
 // house is the pages on a record of their own, with two fabrics and somebody
@@ -134,6 +136,17 @@ func (records) Fields(context.Context, hedgerow.Event) ([]Change, error) {
 func (records) Links(context.Context, hedgerow.Fabric, hedgerow.Kind, hedgerow.Recorded) (to, from []Link, err error) {
 	l := Link{Kind: hedgerow.KindID{Group: payload, Kind: payload}, Plural: payload, Namespace: payload, Name: payload, Path: payload}
 	return []Link{l}, []Link{l}, nil
+}
+
+func (records) Agent(context.Context, hedgerow.Fabric, hedgerow.Kind, hedgerow.Recorded) (*Agent, error) {
+	return &Agent{State: payload, Version: payload, Software: payload, Address: "/", Ports: []AgentPort{{payload, payload, payload, payload, payload, "/", payload}}}, nil
+}
+
+func (records) Wiring(context.Context, hedgerow.Fabric) ([]view.MapDevice, []view.MapCable, error) {
+	d := view.MapDevice{ID: "a", Name: payload, Title: payload, Address: "/", State: payload, Group: payload}
+	e := d
+	e.ID = "b"
+	return []view.MapDevice{d, e}, []view.MapCable{{A: "a", B: "b", Title: payload, Address: "/"}}, nil
 }
 
 // Request notes that a pass was asked for.
@@ -437,5 +450,35 @@ func TestUnchanged(t *testing.T) {
 	body := first.Body.String()
 	if inline := regexp.MustCompile(`<[^>]* (style|on[a-z]+)=|<style|href="javascript:|<script>`).FindString(body); inline != "" {
 		t.Errorf("the page has something inline: %s", inline)
+	}
+}
+
+// TestExport: what a spreadsheet would run is text (S35), and a name cannot
+// break a header.
+func TestExport(t *testing.T) {
+	h := newHouse(t)
+	session := h.session("viewer")
+	path := fmt.Sprintf("/fabrics/%d/devices.wiring.githedgehog.com/", h.fabrics["theirs"].ID)
+	w := h.ask(http.MethodGet, path+"?format=csv", session, nil)
+	rows, err := csv.NewReader(w.Body).ReadAll()
+	if err != nil || len(rows) != 2 || rows[1][0] != "default" || rows[1][1] != payload || w.Header().Get("Content-Disposition") != `attachment; filename="theirs-devices.csv"` {
+		t.Errorf("%v, %q, %v", err, rows, w.Header())
+	}
+	w = h.ask(http.MethodGet, path+"?format=yaml&q=SCRIPT", session, nil)
+	if !strings.HasPrefix(w.Body.String(), "apiVersion: wiring.githedgehog.com/v1beta1\nkind: Device\n") {
+		t.Errorf("%s", w.Body)
+	}
+	if w := h.ask(http.MethodGet, path+"?format=exe", session, nil); w.Code != http.StatusBadRequest {
+		t.Errorf("as exe: %d", w.Code)
+	}
+	for cell, want := range map[string]string{
+		"": "", "leaf-01": "leaf-01", "=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "+1": "'+1", "-2+3": "'-2+3", "@SUM(A1)": "'@SUM(A1)", "\t=1": "'\t=1", "\r=1": "'\r=1", "a=1": "a=1",
+	} {
+		if got := inert(cell); got != want {
+			t.Errorf("%q becomes %q, want %q", cell, got, want)
+		}
+	}
+	if got := fileName("a\"b\r\nX: y/../ü"); got != "a_b__X__y_______" && strings.ContainsAny(got, "\"\r\n/:.") {
+		t.Errorf("file %q", got)
 	}
 }

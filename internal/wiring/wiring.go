@@ -192,6 +192,29 @@ type Agent struct {
 	Heartbeat time.Time
 }
 
+// AgentState is how a switch agent was when it was last read.
+type AgentState string
+
+// The states of an agent.
+const (
+	AgentReady   AgentState = "ready"   // it has applied what is wanted
+	AgentPending AgentState = "pending" // not yet, or it has never reported
+	AgentSilent  AgentState = "silent"  // it had not been heard of for hedgerow.SilentAfter
+)
+
+// State is how the agent was at a reading.
+func (a Agent) State(read time.Time) AgentState {
+	switch {
+	case a.Heartbeat.IsZero():
+		return AgentPending
+	case read.Sub(a.Heartbeat) > hedgerow.SilentAfter:
+		return AgentSilent
+	case a.Applied != a.Wanted:
+		return AgentPending
+	}
+	return AgentReady
+}
+
 // ReadAgent reads an Agent from its content and vitals. What is not there reads
 // as never: not applied yet, never heard of.
 func ReadAgent(generation int64, content, vitals []byte) (Agent, error) {
