@@ -70,10 +70,12 @@ func (db *DB) openSQLite(path string) error {
 		return err
 	}
 	db.write.SetMaxOpenConns(1)
-	if db.read, err = sql.Open("sqlite", sqliteDSN(path, "query_only(1)")); err != nil {
+	if db.read, err = sql.Open("sqlite", sqliteDSN(path, "query_only(1)", "cache_size(-4000)")); err != nil {
 		return err
 	}
-	db.read.SetMaxOpenConns(6) // one is taken by Listen
+	// Each has a cache of its own, which fills with the record; the system has
+	// one for all. One connection is taken by Listen.
+	db.read.SetMaxOpenConns(6)
 	locks := path + ".locks"
 	db.dialect = dialect{name: "sqlite", bind: func(q string) string { return q }, lock: func(_ context.Context, space lockSpace, number int64) (*heldLock, error) {
 		if space != processLocks {
