@@ -144,5 +144,7 @@ type HistoryQuery struct {
 	Namespace string
 	Name      string
 	Run       int64 // events of this run only
-	Limit     int   // newest first; 0: 100
+	Since     time.Time
+	Changes   bool // without what was only seen for the first time
+	Limit     int  // newest first; 0: 100
 }

@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"context"
+	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,7 +50,7 @@ func TestBrowser(t *testing.T) {
 
 	b.Go(t, s.URL+"/fabrics/1/")
 	signIn(t, b, "ada", "wrong, all of it")
-	b.AwaitText(t, "That is not a user's name and password.")
+	b.AwaitText(t, "That is not a user's name and password, or too many sign-ins failed;")
 	b.Shots(t, "sign-in")
 	signIn(t, b, "ada", adaPassword)
 	b.Await(t, "back at the page that was asked for", `location.pathname === "/fabrics/1/"`)
@@ -115,11 +119,48 @@ func TestBrowser(t *testing.T) {
 	address := strings.TrimPrefix(s.URL, "http://")
 	s.Stop(t)
 	b.AwaitText(t, "Live updates are interrupted")
+	// A proxy before it answers that nobody is there: what is shown stays.
+	refused := badGateway(t, address)
+	waitFor(t, soon, "the page to ask again", func(context.Context) bool { return refused.asked.Load() >= 2 }, func() string { return "it does not" })
+	if text := b.Text(t); !strings.Contains(text, "moved to rack 7") || !strings.Contains(text, "Live updates are interrupted") {
+		t.Errorf("the page shows:\n%s", text)
+	}
+	refused.close(t)
 	edit("and back")
 	s = lab.Start(t, h, "serve", "--listen", address)
 	b.AwaitText(t, "and back")
 	b.Await(t, "the stream is back", `document.querySelector(".stream-lost").hidden && window.mark === 2`)
 	quiet(t, s)
+}
+
+// gateway answers 502 to everything.
+type gateway struct {
+	asked atomic.Int32
+	http.Server
+}
+
+func badGateway(t *testing.T, address string) *gateway {
+	t.Helper()
+	g := &gateway{}
+	g.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		g.asked.Add(1)
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = io.WriteString(w, "<h1>Bad Gateway</h1>")
+	})
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = g.Serve(ln) }() // until it is closed
+	return g
+}
+
+func (g *gateway) close(t *testing.T) {
+	t.Helper()
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestBrowserRights: who may only see has no button, cannot press it all the

@@ -48,6 +48,15 @@ for (const [event, is] of [["htmx:sse:after:connection", false], ["htmx:sse:erro
   });
 }
 
+// A stream that never began is not tried again by its library: then the page is.
+for (const event of ["htmx:error", "htmx:response:error"]) {
+  document.body.addEventListener(event, (e) => {
+    if (e.target !== document.body || !lost || !lost.hidden) return;
+    lost.hidden = false;
+    setTimeout(() => location.reload(), 5000);
+  });
+}
+
 document.addEventListener("keydown", (e) => {
   const at = e.target as HTMLElement;
   if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || at.matches("input, textarea, select, [contenteditable]")) return;

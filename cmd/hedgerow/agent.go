@@ -44,7 +44,9 @@ func (p pages) Agent(ctx context.Context, f hedgerow.Fabric, k hedgerow.Kind, o 
 			a.ReadAt = e.CompleteAt
 		}
 	}
-	a.State = string(r.State(a.ReadAt))
+	if a.State = "not known"; !a.ReadAt.IsZero() { // else agents are not observed, or never were whole
+		a.State = string(r.State(a.ReadAt))
+	}
 	for _, s := range r.Sessions {
 		if strings.EqualFold(s.State, "established") {
 			a.SessionsUp++

@@ -22,7 +22,7 @@ func (s *service) site() (http.Handler, error) {
 		return nil, err
 	}
 	return web.New(web.Config{
-		Record: pages{s.db, s.app}, Desk: desk, Passes: asking{s.engine}, Live: watching{s.hub}, Now: s.now, Log: s.log, Release: version(),
+		Record: pages{s.db, s.app, s.fleet}, Desk: desk, Passes: asking{s.engine}, Live: watching{s.hub}, Now: s.now, Log: s.log, Release: version(),
 		TLS:    strings.HasPrefix(s.flags.url, "https://"),
 		Health: httpd.Health(s.readyInBrief),
 		Stream: httpd.Stream,
@@ -32,12 +32,29 @@ func (s *service) site() (http.Handler, error) {
 // pages is the record as the pages need it.
 type pages struct {
 	*store.DB
-	app *app
+	app   *app
+	fleet *fleet
 }
 
-// Facts returns what the record proves about a fabric.
-func (p pages) Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, error) {
-	return p.app.facts(ctx, f)
+// Facts returns what the record proves about fabrics, in their order. Of those
+// that have not moved since they were last asked about nothing is read.
+func (p pages) Facts(ctx context.Context, fabrics ...hedgerow.Fabric) ([]hedgerow.Facts, error) {
+	all, _, err := p.fleet.Fleet(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[int64]hedgerow.Facts, len(all))
+	for _, s := range all {
+		known[s.Fabric.ID] = s.Facts
+	}
+	facts := make([]hedgerow.Facts, len(fabrics))
+	for i, f := range fabrics {
+		var ok bool
+		if facts[i], ok = known[f.ID]; !ok { // it was removed just now
+			return nil, hedgerow.Errorf(hedgerow.CodeNotFound, "there is no such fabric")
+		}
+	}
+	return facts, nil
 }
 
 // Kinds returns a fabric's kinds with what we know of them.

@@ -39,9 +39,8 @@ const (
 
 // Store is where users and sessions are recorded.
 type Store interface {
-	Password(ctx context.Context, name string) (user int64, hash string, failures int, failedAt time.Time, err error)
-	SignInFailed(ctx context.Context, user int64, now time.Time) error
-	AddSession(ctx context.Context, user int64, token []byte, now, began, used time.Time) error
+	Attempt(ctx context.Context, name string, now time.Time, pause func(failures int) time.Duration) (user int64, hash string, err error)
+	AddSession(ctx context.Context, user int64, hash string, token []byte, now, began, used time.Time) error
 	Session(ctx context.Context, token []byte, began, used time.Time) (hedgerow.User, time.Time, error)
 	UseSession(ctx context.Context, token []byte, now time.Time) error
 	EndSession(ctx context.Context, token []byte) error
@@ -53,17 +52,22 @@ type Desk struct {
 	store   Store
 	now     func() time.Time
 	log     *slog.Logger
-	hashing chan struct{} // holds something for each hash being made: they take 64 MiB each
+	waiting chan struct{} // holds something for each sign-in under way
+	hashing chan struct{} // and for each hash being made: they take 64 MiB each
 	nobody  string        // the hash of a password that nobody has
 }
 
-// hashesAtOnce bounds the memory that strangers can make us take.
-const hashesAtOnce = 2
+// hashesAtOnce bounds the memory that strangers can make us take, and signingIn
+// how long those who belong here wait behind them.
+const (
+	hashesAtOnce = 2
+	signingIn    = 16
+)
 
 // NewDesk returns a desk.
 func NewDesk(store Store, now func() time.Time, log *slog.Logger) (*Desk, error) {
 	nobody, err := Hash(rand.Text())
-	return &Desk{store: store, now: now, log: log, hashing: make(chan struct{}, hashesAtOnce), nobody: nobody}, err
+	return &Desk{store: store, now: now, log: log, waiting: make(chan struct{}, signingIn), hashing: make(chan struct{}, hashesAtOnce), nobody: nobody}, err
 }
 
 // parameters of argon2id: those of RFC 9106 section 4 for little memory.
@@ -81,49 +85,66 @@ func Hash(password string) (string, error) {
 	return argon2id.CreateHash(password, parameters)
 }
 
+// errRefused is what a sign-in that fails is told, whatever the reason (S19).
+var errRefused = hedgerow.Errorf(hedgerow.CodeUnauthorized, "that is not a user's name and password, or too many sign-ins failed; after some that did, each has to wait, five minutes at most")
+
 // SignIn checks a password, begins a session and returns the token to it,
-// which is recorded nowhere. It fails with CodeUnauthorized in the same words
-// and after the same work whether there is no such user or the password is
-// another; or with CodeThrottled.
+// which is recorded nowhere. It fails in the same words and after the same work
+// whether there is no such user, the password is another, or it is too soon
+// after others that failed; or with CodeThrottled when too many people try at
+// the same time.
 func (d *Desk) SignIn(ctx context.Context, name, password string) (token string, err error) {
-	user, hash, failures, failedAt, err := d.store.Password(ctx, name)
-	known := err == nil
-	if !known {
-		if hedgerow.CodeOf(err) != hedgerow.CodeNotFound {
-			return "", err
-		}
-		hash = d.nobody
+	select {
+	case d.waiting <- struct{}{}:
+		defer func() { <-d.waiting }()
+	default:
+		return "", hedgerow.Errorf(hedgerow.CodeThrottled, "too many people sign in at this moment; try again")
 	}
 	now := d.now()
-	if wait := pause(failures) - now.Sub(failedAt); failures >= free && wait > 0 {
-		d.log.Warn("sign-in refused: too many failed", "user", hedgerow.OneLine(name), "failures", failures)
-		return "", hedgerow.Errorf(hedgerow.CodeThrottled, "too many sign-ins failed; try again in %s", hedgerow.Age(wait+time.Second))
+	user, hash, err := int64(0), "", error(nil)
+	if err = hedgerow.ValidUserName(name); err == nil {
+		user, hash, err = d.store.Attempt(ctx, name, now, pause)
 	}
-	right, err := d.compare(ctx, password, hash)
-	if err != nil {
+	switch hedgerow.CodeOf(err) {
+	case hedgerow.CodeOK:
+	case hedgerow.CodeNotFound, hedgerow.CodeThrottled, hedgerow.CodeInvalid:
+		hash = d.nobody
+	default:
 		return "", err
 	}
-	if !known || !right {
-		if known {
-			if err := d.store.SignInFailed(ctx, user, now); err != nil {
-				return "", err
-			}
-		}
-		d.log.Warn("sign-in failed", "user", hedgerow.OneLine(name), "known", known)
-		return "", hedgerow.Errorf(hedgerow.CodeUnauthorized, "that is not a user's name and password")
+	right, failed := d.compare(ctx, password, hash)
+	switch {
+	case failed != nil:
+		return "", failed
+	case hedgerow.CodeOf(err) == hedgerow.CodeThrottled:
+		d.log.Warn("sign-in refused: too many failed", "user", name)
+		return "", errRefused
+	case err != nil: // what was typed may be a password in the wrong field
+		d.log.Warn("sign-in failed: no such user")
+		return "", errRefused
+	case !right:
+		d.log.Warn("sign-in failed", "user", name)
+		return "", errRefused
 	}
 	raw := make([]byte, 32)
 	_, _ = rand.Read(raw) // it never fails
 	token = base64.RawURLEncoding.EncodeToString(raw)
-	if err := d.store.AddSession(ctx, user, fingerprint(token), now, now.Add(-Longest), now.Add(-Idle)); err != nil {
+	if err := d.store.AddSession(ctx, user, hash, fingerprint(token), now, now.Add(-Longest), now.Add(-Idle)); err != nil {
+		if hedgerow.CodeOf(err) == hedgerow.CodeUnauthorized {
+			return "", errRefused
+		}
 		return "", err
 	}
-	d.log.Info("signed in", "user", hedgerow.OneLine(name))
+	d.log.Info("signed in", "user", name)
 	return token, nil
 }
 
+// pause is how long after a failed sign-in the next has to wait.
 func pause(failures int) time.Duration {
-	return min(time.Second<<min(max(failures-free, 0), 20), longestWait)
+	if failures < free {
+		return 0
+	}
+	return min(time.Second<<min(failures-free, 20), longestWait)
 }
 
 func (d *Desk) compare(ctx context.Context, password, hash string) (bool, error) {
@@ -137,21 +158,26 @@ func (d *Desk) compare(ctx context.Context, password, hash string) (bool, error)
 }
 
 // User returns who holds a token, with the roles that they have now;
-// CodeUnauthorized when the session has ended.
-func (d *Desk) User(ctx context.Context, token string) (hedgerow.User, error) {
+// CodeUnauthorized when the session has ended. What a page does by itself is no
+// use of the session by its user.
+func (d *Desk) User(ctx context.Context, token string, used bool) (hedgerow.User, error) {
 	now := d.now()
 	key := fingerprint(token)
-	u, used, err := d.store.Session(ctx, key, now.Add(-Longest), now.Add(-Idle))
-	if err != nil {
+	u, last, err := d.store.Session(ctx, key, now.Add(-Longest), now.Add(-Idle))
+	if err != nil || !used || now.Sub(last) <= noted {
 		return u, err
 	}
-	if now.Sub(used) > noted {
-		if err := d.store.UseSession(ctx, key, now); err != nil {
-			d.log.Warn("session not noted", "error", err.Error()) // it only ends sooner
-		}
+	// Nobody waits for that while the record is being written.
+	ctx, cancel := context.WithTimeout(ctx, noteWait)
+	defer cancel()
+	if err := d.store.UseSession(ctx, key, now); err != nil {
+		d.log.Debug("session not noted", "error", err.Error()) // the next request will
 	}
 	return u, nil
 }
+
+// noteWait bounds the noting of a session's use.
+const noteWait = 200 * time.Millisecond
 
 // SignOut ends the session of a token.
 func (d *Desk) SignOut(ctx context.Context, token string) error {

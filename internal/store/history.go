@@ -37,6 +37,13 @@ func (db *DB) History(ctx context.Context, fabric int64, q hedgerow.HistoryQuery
 	var all []hedgerow.Event
 	ask := func(table, run, at, what, when string) error {
 		cond, a := where, args
+		if !q.Since.IsZero() {
+			a = append(a[:len(a):len(a)], micros(q.Since))
+			cond += fmt.Sprintf(" AND p.%s >= $%d", at, len(a))
+		}
+		if q.Changes && what == "p.began" {
+			cond += ` AND p.began <> 'first seen'`
+		}
 		if q.Run != 0 {
 			a = append(a[:len(a):len(a)], q.Run)
 			cond += fmt.Sprintf(" AND p.%s = $%d", run, len(a))

@@ -98,39 +98,47 @@ func (db *DB) grants(ctx context.Context, u *hedgerow.User) error {
 	}, `SELECT fabric_id, role FROM grants WHERE user_id = $1`, u.ID)
 }
 
-// Password returns the hash of a user's password, and how often in a row and
-// when last a sign-in failed; CodeNotFound when there is no such user.
-func (db *DB) Password(ctx context.Context, name string) (user int64, hash string, failures int, failedAt time.Time, err error) {
-	ctx, cancel := context.WithTimeout(ctx, brief)
-	defer cancel()
-	var at int64
-	err = db.read.QueryRowContext(ctx, `SELECT id, password, failures, failed_at FROM users WHERE name = $1`, name).Scan(&user, &hash, &failures, &at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, "", 0, time.Time{}, hedgerow.Errorf(hedgerow.CodeNotFound, "there is no such user")
-	}
-	return user, hash, failures, fromMicros(at), failed("read the user", err)
-}
-
-// SignInFailed counts a sign-in with a wrong password.
-func (db *DB) SignInFailed(ctx context.Context, user int64, now time.Time) error {
-	return db.tx(ctx, "count a failed sign-in", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE users SET failures = failures + 1, failed_at = $1 WHERE id = $2`, micros(now), user)
+// Attempt takes one try at a user's password, which counts as failed until
+// AddSession says otherwise, and returns the hash to try it against. It fails
+// with CodeNotFound when there is no such user, and with CodeThrottled when
+// pause says that after so many failures in a row it is too soon. However many
+// try at once, each takes a try of its own.
+func (db *DB) Attempt(ctx context.Context, name string, now time.Time, pause func(failures int) time.Duration) (user int64, hash string, err error) {
+	err = db.tx(ctx, "note a sign-in", func(tx *sql.Tx) error {
+		var failures int
+		var at int64
+		err := tx.QueryRowContext(ctx, `SELECT id, password, failures, failed_at FROM users WHERE name = $1`+db.dialect.forUpdate, name).Scan(&user, &hash, &failures, &at)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return hedgerow.Errorf(hedgerow.CodeNotFound, "there is no such user")
+		case err != nil:
+			return err
+		case now.Sub(fromMicros(at)) < pause(failures):
+			return hedgerow.Errorf(hedgerow.CodeThrottled, "too many sign-ins failed")
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE users SET failures = failures + 1, failed_at = $1 WHERE id = $2`, micros(now), user)
 		return err
 	})
+	return user, hash, err
 }
 
-// AddSession records that a user has signed in; token is the hash of what the
-// browser holds. Sessions that began or were used before the other two moments
-// are forgotten on the way.
-func (db *DB) AddSession(ctx context.Context, user int64, token []byte, now, began, used time.Time) error {
+// AddSession records that a user has signed in with the password of a hash;
+// token is the hash of what the browser holds. Sessions that began or were used
+// before the other two moments are forgotten on the way. It fails with
+// CodeUnauthorized when the password was changed meanwhile.
+func (db *DB) AddSession(ctx context.Context, user int64, hash string, token []byte, now, began, used time.Time) error {
 	return db.tx(ctx, "record the session", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE created_at < $1 OR used_at < $2`, micros(began), micros(used)); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE users SET failures = 0 WHERE id = $1`, user); err != nil {
+		res, err := tx.ExecContext(ctx, `UPDATE users SET failures = 0 WHERE id = $1 AND password = $2`, user, hash)
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO sessions (token, user_id, created_at, used_at) VALUES ($1, $2, $3, $3)`, token, user, micros(now))
+		if n, err := res.RowsAffected(); err != nil || n != 1 {
+			return hedgerow.Errorf(hedgerow.CodeUnauthorized, "the password has been changed")
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO sessions (token, user_id, created_at, used_at) VALUES ($1, $2, $3, $3)`, token, user, micros(now))
 		return err
 	})
 }

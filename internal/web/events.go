@@ -1,9 +1,12 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"hedgerow"
@@ -15,6 +18,8 @@ const (
 	// heartbeat keeps what stands between from taking a silent stream for dead,
 	// and is how often it is looked whether the visitor may still have it.
 	heartbeat = 5 * time.Second
+	// atMost is the least time between two events.
+	atMost = 500 * time.Millisecond
 	// writeTimeout bounds one message to a browser that may have gone.
 	writeTimeout = 10 * time.Second
 )
@@ -27,10 +32,10 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
 	only, _ := strconv.ParseInt(r.FormValue("fabric"), 10, 64) // 0: every fabric
 	token := visitorOf(r).token
-	allowed := func() (map[int64]bool, bool) {
-		u, err := s.Desk.User(ctx, token)
+	allowed := func() (map[int64]bool, error) {
+		u, err := s.Desk.User(ctx, token, false)
 		if err != nil {
-			return nil, false
+			return nil, err
 		}
 		all, err := s.Record.FabricsFor(ctx, u.ID)
 		seen := map[int64]bool{}
@@ -39,11 +44,14 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 				seen[f.ID] = true
 			}
 		}
-		return seen, err == nil && (only == 0 || seen[only])
+		if err == nil && only != 0 && !seen[only] {
+			err = hedgerow.Errorf(hedgerow.CodeNotFound, "there is no such fabric")
+		}
+		return seen, err
 	}
-	seen, ok := allowed()
-	if !ok {
-		s.fail(w, r, hedgerow.Errorf(hedgerow.CodeNotFound, "there is no such fabric"))
+	seen, err := allowed()
+	if err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	moved, end := s.Live.Watch(func(fabric int64) bool { return only == 0 || fabric == only })
@@ -58,20 +66,21 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 		return err == nil && c.Flush() == nil
 	}
 	told := map[int64]hedgerow.Moment{}
+	// One event for all that moved: a page reads itself anew once.
 	tell := func(first bool) bool {
 		now := s.Live.Moments()
+		var versions []string
 		for id := range seen {
 			m := now[id]
+			m.Due = 0 // when it is read next is no news
 			before, had := told[id]
 			told[id] = m
-			if first || had && before == m {
-				continue
-			}
-			if !send("event: moved\nid: %d\ndata: {\"fabric\":%d,\"version\":%d}\n\n", m.Version, id, m.Version) {
-				return false
+			if !first && (!had || before != m) {
+				versions = append(versions, fmt.Sprintf("\"%d\":%d", id, m.Version))
 			}
 		}
-		return true
+		slices.Sort(versions)
+		return len(versions) == 0 || send("event: moved\ndata: {%s}\n\n", strings.Join(versions, ","))
 	}
 	if !send(": here\n\n") || !tell(true) {
 		return
@@ -91,10 +100,26 @@ func (s *site) events(w http.ResponseWriter, r *http.Request) {
 			if !tell(false) {
 				return
 			}
+			// What moves meanwhile is told together.
+			if !rest(ctx) {
+				return
+			}
 		case <-t.C:
-			if seen, ok = allowed(); !ok || !send(": still here\n\n") {
+			if seen, err = allowed(); err != nil || !send(": still here\n\n") {
 				return
 			}
 		}
+	}
+}
+
+// rest waits until the next event may be sent.
+func rest(ctx context.Context) bool {
+	t := time.NewTimer(atMost)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
 	}
 }

@@ -2,24 +2,59 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"hedgerow"
 )
 
-// page is a handler that may fail.
+// page is a handler that may fail. It has its time, and what was typed has its
+// bounds, so that no page keeps the record from those who observe.
 func (s *site) page(h func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if err := h(w, r); err != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), pageTimeout)
+		defer cancel()
+		if err := s.bounded(w, r.WithContext(ctx), h); err != nil {
 			s.fail(w, r, err)
 		}
 	}
 }
+
+func (s *site) bounded(w http.ResponseWriter, r *http.Request, h func(w http.ResponseWriter, r *http.Request) error) error {
+	q := r.FormValue("q")
+	for _, v := range r.Form {
+		if slices.ContainsFunc(v, func(text string) bool { return strings.ContainsRune(text, 0) || len(text) > mostTyped }) {
+			return hedgerow.Errorf(hedgerow.CodeInvalid, "what was sent is too long, or is no text")
+		}
+	}
+	if strings.ContainsRune(r.URL.Path, 0) {
+		return hedgerow.Errorf(hedgerow.CodeNotFound, "there is no page at this address")
+	}
+	if q != "" { // which has the database read every content
+		select {
+		case s.searches <- struct{}{}:
+			defer func() { <-s.searches }()
+		case <-r.Context().Done():
+			return hedgerow.Errorf(hedgerow.CodeThrottled, "too many searches are under way").WithHint("Try again in a moment.")
+		}
+	}
+	return h(w, r)
+}
+
+const (
+	// pageTimeout bounds the making of one page, and of an export.
+	pageTimeout = 30 * time.Second
+	// mostTyped bounds, in bytes, each text of a form but the token.
+	mostTyped = 500
+	// searchesAtOnce bounds the searches that the database does for pages.
+	searchesAtOnce = 2
+)
 
 // of is a handler of one fabric, in which the visitor needs a role. It is the
 // only way from a number in an address to a fabric (S25, S26).
@@ -40,9 +75,12 @@ func (s *site) of(need hedgerow.Role, h func(w http.ResponseWriter, r *http.Requ
 		if err != nil {
 			return err
 		}
-		return h(w, r, f)
+		return h(w, r.WithContext(context.WithValue(r.Context(), fabricKey{}, f)), f)
 	})
 }
+
+// fabricKey is where a request's context keeps the fabric that it is about.
+type fabricKey struct{}
 
 func fabricAddress(f hedgerow.Fabric) string { return address("fabrics", f.ID) + "/" }
 
@@ -51,6 +89,13 @@ type fabricLine struct {
 	hedgerow.Fabric
 	hedgerow.Status
 	Facts hedgerow.Facts
+}
+
+// wantsSomebody reports whether something of a fabric should be looked at, also
+// while a pass is under way.
+func (l fabricLine) wantsSomebody() bool {
+	return slices.Contains(problems, l.Badge) || l.Condition("Stalled").Status || l.Facets.Health.State == "bad" ||
+		l.Badge != hedgerow.Disabled && l.Facts.Last != nil && l.Facts.Last.Outcome != hedgerow.RunComplete
 }
 
 type homePage struct {
@@ -85,12 +130,13 @@ func (s *site) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range all {
-		line, err := s.line(r, f, p.Now)
-		if err != nil {
-			return err
-		}
-		if slices.Contains(problems, line.Badge) {
+	facts, err := s.Record.Facts(r.Context(), all...)
+	if err != nil {
+		return err
+	}
+	for i, f := range all {
+		line := fabricLine{f, hedgerow.StatusOf(facts[i], p.Now), facts[i]}
+		if line.wantsSomebody() {
 			p.Problems++
 		}
 		p.Service = line.Facts.Service.Problems // the same of each
@@ -112,18 +158,18 @@ func (s *site) home(w http.ResponseWriter, r *http.Request) error {
 
 func (s *site) line(r *http.Request, f hedgerow.Fabric, now time.Time) (fabricLine, error) {
 	facts, err := s.Record.Facts(r.Context(), f)
-	return fabricLine{f, hedgerow.StatusOf(facts, now), facts}, err
+	if err != nil {
+		return fabricLine{}, err
+	}
+	return fabricLine{f, hedgerow.StatusOf(facts[0], now), facts[0]}, nil
 }
 
 // events24 are the last changes of a fabric of one day.
 func (s *site) events24(r *http.Request, f hedgerow.Fabric, now time.Time) ([]eventLine, error) {
-	events, err := s.Record.History(r.Context(), f.ID, hedgerow.HistoryQuery{Limit: fewChanges})
+	events, err := s.Record.History(r.Context(), f.ID, hedgerow.HistoryQuery{Limit: fewChanges, Since: now.Add(-lately), Changes: true})
 	if err != nil {
 		return nil, err
 	}
-	events = slices.DeleteFunc(events, func(e hedgerow.Event) bool {
-		return now.Sub(e.At) > lately || e.What == string(hedgerow.FirstSeen)
-	})
 	return s.lines(r, f, events, false)
 }
 
@@ -186,7 +232,7 @@ func (s *site) fabric(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric)
 // pass, and whether that is the end of it.
 func asked(after int64, newest []hedgerow.Run, schedule string) (string, bool) {
 	switch {
-	case len(newest) > 0 && newest[0].ID >= after && newest[0].Outcome == hedgerow.Running:
+	case len(newest) > 0 && newest[0].ID > after && newest[0].Outcome == hedgerow.Running:
 		return fmt.Sprintf("Run %d is reading the cluster.", newest[0].ID), false
 	case len(newest) > 0 && newest[0].ID > after:
 		return RunSentence(newest[0]), true
@@ -222,6 +268,10 @@ func (s *site) sync(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric) e
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, fmt.Sprintf("%s?after=%d", fabricAddress(f), newest.ID), http.StatusSeeOther)
+	after := newest.ID
+	if newest.Outcome == hedgerow.Running { // which meets the request
+		after--
+	}
+	http.Redirect(w, r, fmt.Sprintf("%s?after=%d", fabricAddress(f), after), http.StatusSeeOther)
 	return nil
 }

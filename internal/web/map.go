@@ -20,10 +20,11 @@ type mapPage struct {
 func (s *site) fabricMap(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric) error {
 	p := mapPage{frame: s.frame(r, "Map", crumb{"Fabrics", "/"}, crumb{f.Name, fabricAddress(f)}), Fabric: f, Whole: r.FormValue("whole") != ""}
 	p.Watch = fmt.Sprint(f.ID)
-	var err error
-	if p.Proof, err = s.Record.Facts(r.Context(), f); err != nil {
+	facts, err := s.Record.Facts(r.Context(), f)
+	if err != nil {
 		return err
 	}
+	p.Proof = facts[0]
 	devices, cables, err := s.Record.Wiring(r.Context(), f)
 	if err != nil {
 		return err

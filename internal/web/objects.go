@@ -184,6 +184,10 @@ func (s *site) object(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric)
 	if ref.Namespace == "-" {
 		ref.Namespace = ""
 	}
+	none := hedgerow.Errorf(hedgerow.CodeNotFound, "the record of fabric %s knows no %s of that name", f.Name, k.Kind)
+	if k.Namespaced != (ref.Namespace != "") {
+		return none // history would take "" for any namespace
+	}
 	p := objectPage{
 		frame:  s.frame(r, ref.Name, crumb{"Fabrics", "/"}, crumb{f.Name, fabricAddress(f)}, crumb{k.Plural, kindAddress(f, k)}),
 		Fabric: f, Kind: k, Partial: k.Rule.AllowListed(),
@@ -209,7 +213,7 @@ func (s *site) object(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric)
 		p.Object = named[i]
 		err = p.fill(s, r)
 	case len(events) == 0:
-		return hedgerow.Errorf(hedgerow.CodeNotFound, "the record of fabric %s knows no %s of that name", f.Name, k.Kind)
+		return none
 	default:
 		p.Gone, p.Object.Ref = true, ref
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -29,6 +30,8 @@ type frame struct {
 	Here    string // the address of the page
 	Crumbs  []crumb
 	Query   string // what is searched for
+	// Insecure says that the server of the page's fabric is not verified (P6).
+	Insecure bool
 	// Watch are the fabrics whose moving on makes the page out of date: "all",
 	// or a number; "" for none.
 	Watch string
@@ -42,6 +45,9 @@ func (s *site) frame(r *http.Request, title string, way ...crumb) frame {
 	f := frame{Title: title, User: v.User, Release: s.Release, Now: s.Now(), Here: r.URL.RequestURI(), Crumbs: way}
 	if v.token != "" {
 		f.Token = v.formToken()
+	}
+	if of, ok := r.Context().Value(fabricKey{}).(hedgerow.Fabric); ok {
+		f.Insecure = of.Cluster != nil && !of.Cluster.Trusted()
 	}
 	return f
 }
@@ -161,8 +167,10 @@ func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name s
 	h.Set("Vary", "Accept-Encoding, Cookie")
 	if status == http.StatusOK {
 		// The form token is another each time; it does not make another page.
-		sum := sha256.Sum256(tokenless(b.Bytes()))
-		tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+		// But it is of one session, and no use in another.
+		m := hmac.New(sha256.New, visitorOf(r).formKey())
+		m.Write(tokenless(b.Bytes()))
+		tag := `"` + base64.RawURLEncoding.EncodeToString(m.Sum(nil)[:16]) + `"`
 		h.Set("ETag", tag)
 		h.Set("Cache-Control", "private, no-cache")
 		if r.Header.Get("If-None-Match") == tag {

@@ -89,12 +89,16 @@ func (s *site) runs(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric) e
 	p.Watch = fmt.Sprint(f.ID)
 	before, _ := strconv.ParseInt(r.FormValue("before"), 10, 64) // anything else is the newest
 	var err error
-	if p.Runs, err = s.Record.Runs(r.Context(), f.ID, max(before, 0), mostRuns+1, r.FormValue("follow") != ""); err != nil {
+	follow := r.FormValue("follow") != ""
+	if p.Runs, err = s.Record.Runs(r.Context(), f.ID, max(before, 0), mostRuns+1, follow); err != nil {
 		return err
 	}
 	if len(p.Runs) > mostRuns {
 		p.Runs = p.Runs[:mostRuns]
 		p.Next = fmt.Sprintf("%sruns/?before=%d", fabricAddress(f), p.Runs[mostRuns-1].ID)
+		if follow {
+			p.Next += "&follow=yes"
+		}
 	}
 	s.render(w, r, http.StatusOK, "runs", p)
 	return nil

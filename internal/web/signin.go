@@ -95,7 +95,8 @@ func (s *site) visitor(r *http.Request) (visitor, error) {
 	if err != nil {
 		return visitor{}, hedgerow.Errorf(hedgerow.CodeUnauthorized, "not signed in")
 	}
-	u, err := s.Desk.User(r.Context(), c.Value)
+	// What htmx asks for by itself is no use of the session.
+	u, err := s.Desk.User(r.Context(), c.Value, r.Header.Get("HX-Request") == "")
 	return visitor{u, c.Value}, err
 }
 

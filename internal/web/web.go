@@ -28,7 +28,8 @@ type Record interface {
 	FabricFor(ctx context.Context, user, fabric int64, need hedgerow.Role) (hedgerow.Fabric, error)
 	Search(ctx context.Context, user int64, text string, limit int) ([]hedgerow.Found, error)
 
-	Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, error)
+	// Facts are in the order of the fabrics.
+	Facts(ctx context.Context, fabrics ...hedgerow.Fabric) ([]hedgerow.Facts, error)
 	Evidence(ctx context.Context, fabric int64) ([]hedgerow.KindEvidence, error)
 	Kinds(ctx context.Context, f hedgerow.Fabric) ([]hedgerow.Kind, error)
 	ObjectsPage(ctx context.Context, fabric int64, k hedgerow.KindID, q hedgerow.ObjectQuery) ([]hedgerow.Recorded, error)
@@ -62,7 +63,7 @@ type Link struct {
 
 // Agent is what the agent of a switch has said, as it was last read.
 type Agent struct {
-	State                          string // ready, pending or silent
+	State                          string // ready, pending, silent or not known
 	Wanted, Attempted, Applied     int64  // generations of its configuration
 	AttemptedAt, AppliedAt         time.Time
 	Heartbeat, ReadAt              time.Time
@@ -121,8 +122,9 @@ var templateFiles embed.FS
 // site answers requests.
 type site struct {
 	Config
-	pages  map[string]*template.Template
-	assets *assets
+	pages    map[string]*template.Template
+	assets   *assets
+	searches chan struct{} // holds something for each that is under way
 }
 
 // New returns the pages.
@@ -132,7 +134,7 @@ func New(conf Config) (http.Handler, error) {
 }
 
 func open(conf Config) (*site, http.Handler, error) {
-	s := &site{Config: conf, pages: map[string]*template.Template{}}
+	s := &site{Config: conf, pages: map[string]*template.Template{}, searches: make(chan struct{}, searchesAtOnce)}
 	var err error
 	if s.assets, err = readAssets(); err != nil {
 		return nil, nil, err

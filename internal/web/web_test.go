@@ -35,6 +35,7 @@ type house struct {
 	desk    *auth.Desk
 	fabrics map[string]hedgerow.Fabric
 	asked   []string // passes that were asked for
+	newest  hedgerow.Run
 }
 
 const password = "a long one, for tests"
@@ -51,7 +52,7 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{T: t, db: db, desk: desk, fabrics: map[string]hedgerow.Fabric{}}
+	h := &house{T: t, db: db, desk: desk, fabrics: map[string]hedgerow.Fabric{}, newest: hedgerow.Run{ID: 1, Outcome: hedgerow.RunComplete}}
 	h.site, h.Handler, err = open(Config{
 		Record: h.record(), Desk: desk, Passes: h, Live: still{}, Now: time.Now, Log: log, Release: "v1",
 		Health: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") }),
@@ -121,8 +122,15 @@ type records struct{ *store.DB }
 
 func (h *house) record() Record { return records{h.db} }
 
-func (r records) Facts(ctx context.Context, f hedgerow.Fabric) (hedgerow.Facts, error) {
-	return syncer.Facts(ctx, r.DB, f, kinds.Agents)
+func (r records) Facts(ctx context.Context, fabrics ...hedgerow.Fabric) (all []hedgerow.Facts, err error) {
+	for _, f := range fabrics {
+		facts, err := syncer.Facts(ctx, r.DB, f, kinds.Agents)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, facts)
+	}
+	return all, nil
 }
 
 func (r records) Kinds(ctx context.Context, f hedgerow.Fabric) ([]hedgerow.Kind, error) {
@@ -152,7 +160,7 @@ func (records) Wiring(context.Context, hedgerow.Fabric) ([]view.MapDevice, []vie
 // Request notes that a pass was asked for.
 func (h *house) Request(_ context.Context, fabric int64, actor string) (hedgerow.Run, error) {
 	h.asked = append(h.asked, fmt.Sprintf("%d by %s", fabric, actor))
-	return hedgerow.Run{ID: 1}, nil
+	return h.newest, nil
 }
 
 // still is where nothing moves.
@@ -359,6 +367,11 @@ func TestForms(t *testing.T) {
 	if w := h.ask(http.MethodPost, sync, session, url.Values{"token": {right}}); w.Code != http.StatusSeeOther || w.Header().Get("Location") != fmt.Sprintf("/fabrics/%d/?after=1", h.fabrics["theirs"].ID) {
 		t.Errorf("the right one: %d to %s", w.Code, w.Header().Get("Location"))
 	}
+	h.newest.Outcome = hedgerow.Running // which meets the request: its end is what was asked for
+	if w := h.ask(http.MethodPost, sync, session, url.Values{"token": {right}}); w.Header().Get("Location") != fmt.Sprintf("/fabrics/%d/?after=0", h.fabrics["theirs"].ID) {
+		t.Errorf("while a pass is under way: to %s", w.Header().Get("Location"))
+	}
+	h.asked = h.asked[:1]
 	viewer := h.session("viewer")
 	if w := h.ask(http.MethodPost, sync, viewer, url.Values{"token": {h.token(viewer)}}); w.Code != http.StatusForbidden {
 		t.Errorf("a viewer: %d", w.Code)
@@ -480,5 +493,49 @@ func TestExport(t *testing.T) {
 	}
 	if got := fileName("a\"b\r\nX: y/../ü"); got != "a_b__X__y_______" && strings.ContainsAny(got, "\"\r\n/:.") {
 		t.Errorf("file %q", got)
+	}
+}
+
+// TestTyped: what is no text, or too long, is refused before the record is
+// asked, also for who is not signed in.
+func TestTyped(t *testing.T) {
+	h := newHouse(t)
+	session := h.session("viewer")
+	for _, path := range []string{"/search?q=%00", "/search?q=" + strings.Repeat("x", 501), "/fabrics/1/devices.wiring.githedgehog.com/?after=%00/x"} {
+		if w := h.ask(http.MethodGet, path, session, nil); w.Code != http.StatusBadRequest {
+			t.Errorf("%.40s answers %d", path, w.Code)
+		}
+	}
+	if w := h.ask(http.MethodPost, "/sign-in", nil, url.Values{"name": {"\x00"}, "password": {"x"}}); w.Code != http.StatusUnauthorized {
+		t.Errorf("a name that is no text: %d", w.Code)
+	}
+	// Another session's page is another page, though only its form token is.
+	first := h.ask(http.MethodGet, "/search?q=nothing", session, nil)
+	again := h.ask(http.MethodGet, "/search?q=nothing", h.session("viewer"), nil, func(r *http.Request) { r.Header.Set("If-None-Match", first.Header().Get("ETag")) })
+	if again.Code != http.StatusOK {
+		t.Errorf("a page of another session answers %d", again.Code)
+	}
+}
+
+func TestAsked(t *testing.T) {
+	running, ended := hedgerow.Run{ID: 7, Outcome: hedgerow.Running}, hedgerow.Run{ID: 7, Outcome: hedgerow.RunComplete}
+	for _, tc := range []struct {
+		after    int64
+		newest   []hedgerow.Run
+		schedule string
+		want     string
+		done     bool
+	}{
+		{6, []hedgerow.Run{running}, "waiting", "Run 7 is reading the cluster.", false},
+		{6, []hedgerow.Run{ended}, "waiting", "Run 7 read 0 objects in 0 ms: nothing had changed.", true},
+		{7, []hedgerow.Run{ended}, "waiting", "Your request is queued and waits for a worker.", false},
+		{0, nil, "unkept", "Your request is queued, but no process is there to take it up: is hedgerow serve running with workers?", false},
+	} {
+		for i := range tc.newest {
+			tc.newest[i].FinishedAt = tc.newest[i].StartedAt.Add(time.Microsecond)
+		}
+		if got, done := asked(tc.after, tc.newest, tc.schedule); got != tc.want || done != tc.done {
+			t.Errorf("%+v: %q, %v", tc, got, done)
+		}
 	}
 }
