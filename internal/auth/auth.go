@@ -101,7 +101,8 @@ func (d *Desk) SignIn(ctx context.Context, name, password string) (token string,
 		return "", hedgerow.Errorf(hedgerow.CodeThrottled, "too many people sign in at this moment; try again")
 	}
 	now := d.now()
-	user, hash, err := int64(0), "", error(nil)
+	var user int64
+	var hash string
 	if err = hedgerow.ValidUserName(name); err == nil {
 		user, hash, err = d.store.Attempt(ctx, name, now, pause)
 	}
