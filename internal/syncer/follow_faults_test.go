@@ -211,8 +211,8 @@ func TestFollowDead(t *testing.T) {
 		counted.reset()
 		time.Sleep(time.Hour)
 		// One after another, 20 s on average and never less than 10.
-		if counted.begun < 100 || counted.begun > 360 || counted.most != 1 {
-			h.Errorf("%d attempts in an hour, %d at a time", counted.begun, counted.most)
+		if begun, most := counted.told(); begun < 100 || begun > 360 || most != 1 {
+			h.Errorf("%d attempts in an hour, %d at a time", begun, most)
 		}
 		h.refuses(nil, all...)
 		h.write(switches, "a", "2")

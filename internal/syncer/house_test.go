@@ -416,6 +416,12 @@ func (c *counter) reset() {
 	c.begun, c.most = 0, 0
 }
 
+func (c *counter) told() (begun, most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun, c.most
+}
+
 func (c *counter) count(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
