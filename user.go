@@ -13,7 +13,7 @@ const (
 	NoRole   Role = ""
 	Viewer   Role = "viewer"   // see
 	Operator Role = "operator" // ask for passes
-	Admin    Role = "admin"    // change fabrics and users
+	Admin    Role = "admin"    // see what is wrong with the processes; change fabrics and users
 )
 
 // Roles are all that can be given, the least first.

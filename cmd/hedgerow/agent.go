@@ -37,7 +37,7 @@ func (p pages) Agent(ctx context.Context, f hedgerow.Fabric, k hedgerow.Kind, o 
 	}
 	a := &web.Agent{
 		Wanted: r.Wanted, Attempted: r.Attempted, Applied: r.Applied, AttemptedAt: r.AttemptedAt, AppliedAt: r.AppliedAt, Heartbeat: r.Heartbeat,
-		Version: r.Version, Software: r.Software, Reboot: r.Reboot, Sessions: len(r.Sessions), Address: p.address(f, all[at], agent.Ref),
+		Version: r.Version, Software: r.Software, Reboot: r.Reboot, Sessions: len(r.Sessions), Address: web.ObjectAddress(f.ID, all[at].Plural, agent.Ref),
 	}
 	for _, e := range evidence {
 		if e.ID() == kinds.Agents {
@@ -94,7 +94,7 @@ func (p pages) plugged(ctx context.Context, f hedgerow.Fabric, all []hedgerow.Ki
 					if text == "" {
 						text = o.Name
 					}
-					ends[e[0].Port] = far{text, p.address(f, k, o.Ref)}
+					ends[e[0].Port] = far{text, web.ObjectAddress(f.ID, k.Plural, o.Ref)}
 				}
 			}
 			return nil

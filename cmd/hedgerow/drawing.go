@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
 	"hedgerow"
 	"hedgerow/internal/kinds"
 	"hedgerow/internal/view"
+	"hedgerow/internal/web"
 	"hedgerow/internal/wiring"
 )
 
@@ -66,7 +66,7 @@ func (d *drawing) read(ctx context.Context, k hedgerow.Kind) error {
 		if err != nil {
 			return err
 		}
-		address := d.address(d.fabric, k, o.Ref)
+		address := web.ObjectAddress(d.fabric.ID, k.Plural, o.Ref)
 		if dev, ok := wiring.ReadDevice(k.ID(), tree); ok {
 			id := k.Kind + "/" + o.Namespace + "/" + o.Name
 			d.byName[o.Name] = id
@@ -89,15 +89,6 @@ func (d *drawing) read(ctx context.Context, k hedgerow.Kind) error {
 		}
 		return nil
 	})
-}
-
-// address is that of an object's page.
-func (pages) address(f hedgerow.Fabric, k hedgerow.Kind, ref hedgerow.Ref) string {
-	namespace := ref.Namespace
-	if namespace == "" {
-		namespace = "-"
-	}
-	return fmt.Sprintf("/fabrics/%d/%s/%s/%s", f.ID, url.PathEscape(k.Plural+"."+k.Group), url.PathEscape(namespace), url.PathEscape(ref.Name))
 }
 
 func agentTitle(state string) string {

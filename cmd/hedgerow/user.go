@@ -29,9 +29,10 @@ func (a *app) userAdd() *cobra.Command {
 		Long: `Let somebody sign in to the pages of hedgerow serve. A password is made and
 printed, once; or --password-stdin reads one from standard input.
 
-The roles: a viewer sees, an operator may also ask for passes, an admin may also
-change fabrics and users. --role is for every fabric; --fabric NAME=ROLE is for
-one, and a fabric in which somebody has no role does not exist for them.`,
+The roles: a viewer sees, an operator may also ask for passes, an admin also sees
+what is wrong with the processes, and will change fabrics and users when there
+are pages for that. --role is for every fabric; --fabric NAME=ROLE is for one,
+and a fabric in which somebody has no role does not exist for them.`,
 		Example: `  hedgerow user add ada --role admin
   hedgerow user add bob --fabric lab=operator --fabric edge=viewer
   pass show hedgerow | hedgerow user add carol --role viewer --password-stdin`,

@@ -38,7 +38,7 @@ func (db *DB) SetPassword(ctx context.Context, name, hash string) error {
 	return db.tx(ctx, "set the password", func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE users SET password = $1, failures = 0 WHERE name = $2`, hash, name)
 		if err == nil {
-			err = one(res, "user "+name)
+			err = oneUser(res, name)
 		}
 		if err != nil {
 			return err
@@ -55,8 +55,16 @@ func (db *DB) RemoveUser(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		return one(res, "user "+name)
+		return oneUser(res, name)
 	})
+}
+
+// oneUser fails unless a statement reached the one user of a name.
+func oneUser(res sql.Result, name string) error {
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return hedgerow.Errorf(hedgerow.CodeNotFound, "there is no user %q", hedgerow.OneLine(name)).WithHint("See who there is: hedgerow user list")
 }
 
 // Users returns every user, by name.

@@ -235,15 +235,15 @@ func asked(after int64, newest []hedgerow.Run, schedule string) (string, bool) {
 	case len(newest) > 0 && newest[0].ID > after && newest[0].Outcome == hedgerow.Running:
 		return fmt.Sprintf("Run %d is reading the cluster.", newest[0].ID), false
 	case len(newest) > 0 && newest[0].ID > after:
-		return RunSentence(newest[0]), true
+		return runSentence(newest[0]), true
 	case schedule == "unkept":
 		return "Your request is queued, but no process is there to take it up: is hedgerow serve running with workers?", false
 	}
 	return "Your request is queued and waits for a worker.", false
 }
 
-// RunSentence says in one sentence how a run went.
-func RunSentence(r hedgerow.Run) string {
+// runSentence says in one sentence how a run went.
+func runSentence(r hedgerow.Run) string {
 	c := r.Counts()
 	switch {
 	case r.Outcome == hedgerow.Running:

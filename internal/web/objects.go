@@ -142,12 +142,13 @@ func (p *objectsPage) fill(found []hedgerow.Recorded) error {
 		if len(spaces) > 1 {
 			cells = slices.Insert(cells, 1, hedgerow.OneLine(found[i].Namespace))
 		}
-		p.Rows = append(p.Rows, objectRow{objectAddress(p.Fabric.ID, p.Kind.Plural, found[i].Ref), cells})
+		p.Rows = append(p.Rows, objectRow{ObjectAddress(p.Fabric.ID, p.Kind.Plural, found[i].Ref), cells})
 	}
 	return nil
 }
 
-func objectAddress(fabric int64, plural string, ref hedgerow.Ref) string {
+// ObjectAddress is where the page of an object is.
+func ObjectAddress(fabric int64, plural string, ref hedgerow.Ref) string {
 	return address("fabrics", fabric, plural+"."+ref.Group, ref.Namespace, ref.Name)
 }
 
@@ -253,7 +254,7 @@ func (p *objectPage) linked(all []Link) (lines []linkLine) {
 	for _, l := range all {
 		line := linkLine{Link: l}
 		if !l.Missing && l.Plural != "" {
-			line.Address = objectAddress(p.Fabric.ID, l.Plural, hedgerow.Ref{Group: l.Kind.Group, Kind: l.Kind.Kind, Namespace: l.Namespace, Name: l.Name})
+			line.Address = ObjectAddress(p.Fabric.ID, l.Plural, hedgerow.Ref{Group: l.Kind.Group, Kind: l.Kind.Kind, Namespace: l.Namespace, Name: l.Name})
 		}
 		lines = append(lines, line)
 	}
@@ -286,7 +287,7 @@ func (s *site) search(w http.ResponseWriter, r *http.Request) error {
 			found = found[:mostFound]
 		}
 		for _, o := range found {
-			p.Found = append(p.Found, foundLine{o, objectAddress(o.Fabric, o.Plural, o.Ref)})
+			p.Found = append(p.Found, foundLine{o, ObjectAddress(o.Fabric, o.Plural, o.Ref)})
 		}
 	}
 	s.render(w, r, http.StatusOK, "search", p)

@@ -36,7 +36,7 @@ func (s *site) lines(r *http.Request, f hedgerow.Fabric, events []hedgerow.Event
 	for i, e := range events {
 		lines[i] = eventLine{Event: e, Fabric: f}
 		if plural := plurals[hedgerow.KindID{Group: e.Group, Kind: e.Kind}]; plural != "" {
-			lines[i].Address = objectAddress(f.ID, plural, e.Ref)
+			lines[i].Address = ObjectAddress(f.ID, plural, e.Ref)
 		}
 		if fields && i < mostCompared {
 			if lines[i].Changes, err = s.Record.Fields(r.Context(), e); err != nil {
@@ -125,7 +125,7 @@ func (s *site) run(w http.ResponseWriter, r *http.Request, f hedgerow.Fabric) er
 	if err != nil {
 		return err
 	}
-	p := runPage{frame: s.frame(r, fmt.Sprint("Run ", id), crumb{"Fabrics", "/"}, crumb{f.Name, fabricAddress(f)}, crumb{"Runs", fabricAddress(f) + "runs/"}), Fabric: f, Run: run, Sentence: RunSentence(run)}
+	p := runPage{frame: s.frame(r, fmt.Sprint("Run ", id), crumb{"Fabrics", "/"}, crumb{f.Name, fabricAddress(f)}, crumb{"Runs", fabricAddress(f) + "runs/"}), Fabric: f, Run: run, Sentence: runSentence(run)}
 	if run.Outcome == hedgerow.Running {
 		p.Watch = fmt.Sprint(f.ID)
 	}
